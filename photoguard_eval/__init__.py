@@ -1,0 +1,62 @@
+"""The benchmark for image immunization.
+
+Attacks on latent diffusion models plug into a registry, seeded edits of original and immunized images are compared
+by the field's metrics, and thresholds guard against regressions. Importing the package loads no heavy library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from photoguard_eval.version import __version__
+
+if TYPE_CHECKING:
+    from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch, ThreatModel, register_attack
+    from photoguard_eval.cases import Dataset, EditCase, load_dataset
+    from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, LatentDiffusion, load_model
+    from photoguard_eval.metrics import METRICS, Metric
+
+_EXPORTS = {
+    "ATTACKS": "attacks",
+    "Attack": "attacks",
+    "AttackBatch": "attacks",
+    "ThreatModel": "attacks",
+    "register_attack": "attacks",
+    "Dataset": "cases",
+    "EditCase": "cases",
+    "load_dataset": "cases",
+    "EDITORS": "diffusion",
+    "Editor": "diffusion",
+    "EditSettings": "diffusion",
+    "LatentDiffusion": "diffusion",
+    "load_model": "diffusion",
+    "METRICS": "metrics",
+    "Metric": "metrics",
+}
+
+__all__ = [
+    "ATTACKS",
+    "EDITORS",
+    "METRICS",
+    "Attack",
+    "AttackBatch",
+    "Dataset",
+    "EditCase",
+    "EditSettings",
+    "Editor",
+    "LatentDiffusion",
+    "Metric",
+    "ThreatModel",
+    "__version__",
+    "load_dataset",
+    "load_model",
+    "register_attack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,280 @@
+"""The result of an evaluation, as a versioned schema.
+
+A result holds every number that tables, figures and the gate need, and the provenance of each; images stay in the
+store and are named by their keys. Models are frozen and refuse unknown fields. When the schema changes, its version
+goes up and a migration from each earlier version is added, so that old files keep loading.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from photoguard_eval.errors import StoreError
+from photoguard_eval.files import write_atomically
+
+SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricInfo(_Frozen):
+    """What a reader of a table has to know about a metric.
+
+    Attributes:
+        name: Identifier, `ssim`.
+        label: As the paper prints it, `SSIM`.
+        kind: What it compares: two images, two sets of images, or an image and a text.
+        subject: What is measured: the edit of the immunized image, or the immunized image itself.
+        higher_is_more_similar: The arrow of the paper's tables. For edits, less similar is better protection; for
+            the immunized image, more similar is less perceptible.
+        source: The publication that defines it, and the implementation used.
+        extractor: The feature extractor or text model it used, with the hash of its weights; "" for none.
+        table: Where the paper reports it: "6", "10", "figure 7", or "" for measures of this benchmark.
+    """
+
+    name: str
+    label: str
+    kind: Literal["pairwise", "distribution", "prompt"]
+    subject: Literal["edit", "immunized"]
+    higher_is_more_similar: bool
+    source: str
+    extractor: str = ""
+    table: Literal["6", "10", "figure 7", ""] = ""
+
+
+class Summary(_Frozen):
+    """A metric over the cases.
+
+    Attributes:
+        mean: Arithmetic mean; of a set metric, its value.
+        std: Standard deviation over the cases (n − 1 in the denominator, 0 for one case), as the paper's tables;
+            None for a set metric, which has one value for all cases.
+        first_quartile: 25th percentile, as Figure 7's interquartile range; None for a set metric.
+        median: 50th percentile; None for a set metric.
+        third_quartile: 75th percentile; None for a set metric.
+    """
+
+    mean: float
+    std: float | None = None
+    first_quartile: float | None = None
+    median: float | None = None
+    third_quartile: float | None = None
+
+
+class ThreatModelInfo(_Frozen):
+    """The threat model of an attack: see `photoguard_eval.attacks.ThreatModel`."""
+
+    norm: Literal["linf", "l2"]
+    epsilon: float
+    sees_model: bool
+    sees_mask: bool
+    sees_prompt: bool
+
+
+class AttackInfo(_Frozen):
+    """An attack and everything that it was configured with."""
+
+    name: str
+    label: str
+    title: str
+    paper: str
+    arguments: dict[str, Any]
+    source: str
+    fingerprint: str
+    threat_model: ThreatModelInfo
+
+
+class Cost(_Frozen):
+    """What immunizing one image cost, as a mean over the images.
+
+    Attributes:
+        seconds: Wall time divided by the images of the batch.
+        gradient_evaluations: Backward passes through the autoencoder's encoder or decoder, whichever were more.
+        unet_calls: Forward passes of the UNet, counted per sample.
+        encoder_calls: Forward passes of the encoder, counted per sample.
+        peak_memory_mib: Growth of the process's (or the GPU's) peak memory while the batch ran.
+        batch_size: How many images ran at once.
+    """
+
+    seconds: float
+    gradient_evaluations: float
+    unet_calls: float
+    encoder_calls: float
+    peak_memory_mib: float
+    batch_size: int
+
+
+class CaseResult(_Frozen):
+    """One case under one attack and editor.
+
+    Attributes:
+        case_id: The case.
+        immunized: Key of the immunized image's artifact; "" for the original.
+        edit: Key of the edit's artifact.
+        linf_levels: Largest change of a channel value in the saved file, in levels of 1/255.
+        rms_levels: Root mean square change over the whole image, in levels of 1/255.
+        scores: Metric values by name.
+    """
+
+    case_id: str
+    immunized: str
+    edit: str
+    linf_levels: float
+    rms_levels: float
+    scores: dict[str, float]
+
+
+class MethodResult(_Frozen):
+    """One row of the board: an attack under an editor.
+
+    Attributes:
+        attack: The attack; None in the row of the original, unprotected images.
+        editor: The editor's name.
+        n: Number of cases.
+        metrics: Every metric's summary by name.
+        cases: The cases in the dataset's order.
+        cost: What the attack cost; None for the originals and for folders of finished images.
+    """
+
+    attack: AttackInfo | None
+    editor: str
+    n: int
+    metrics: dict[str, Summary]
+    cases: tuple[CaseResult, ...]
+    cost: Cost | None = None
+
+
+class FailedAttack(_Frozen):
+    """An attack that was stopped, and why; it has no row on the board."""
+
+    attack: str
+    editor: str
+    error: str
+
+
+class ModelInfo(_Frozen):
+    """The model that was attacked and edited with."""
+
+    name: str
+    revision: str
+    weights_sha256: str
+    kind: Literal["inpainting", "text-to-image"]
+    dtype: str
+    device: str
+
+
+class DatasetInfo(_Frozen):
+    """The dataset and the cases that were used of it."""
+
+    name: str
+    sha256: str
+    n: int
+    seeds: str
+
+
+class CaseInfo(_Frozen):
+    """A case as the report shows it: paths are relative to the dataset's folder."""
+
+    id: str
+    image_id: str
+    prompt: str
+    seed: dict[str, int]
+    image: str
+    mask: str
+
+
+class Provenance(_Frozen):
+    """Under what the evaluation ran."""
+
+    package_version: str
+    libraries: dict[str, str]
+    python: str
+    platform: str
+    threads: int
+    seed: int
+    batch_size: int
+    started: str
+    seconds: float
+    command: str
+
+
+class EvaluationResult(_Frozen):
+    """Everything that one evaluation found.
+
+    Attributes:
+        schema_version: See `SCHEMA_VERSION`.
+        id: Hash of the plan: the same id means the same cells.
+        preset: Name of the preset.
+        model: The model.
+        dataset: The dataset.
+        editors: Settings of each editor by its name.
+        metrics: All metrics in the order of the paper's tables.
+        cases: The cases in the dataset's order.
+        originals: One row per editor: edits of the unprotected images.
+        methods: One row per attack and editor.
+        failures: Attacks that were stopped.
+        provenance: Under what it ran.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    preset: str
+    model: ModelInfo
+    dataset: DatasetInfo
+    editors: dict[str, dict[str, Any]]
+    metrics: tuple[MetricInfo, ...]
+    cases: tuple[CaseInfo, ...]
+    originals: tuple[MethodResult, ...]
+    methods: tuple[MethodResult, ...]
+    failures: tuple[FailedAttack, ...] = ()
+    provenance: Provenance
+
+    def method(self, attack_label: str, editor: str) -> MethodResult | None:
+        """Return the row of an attack under an editor, or None."""
+        for method in self.methods:
+            if method.attack is not None and (method.attack.label, method.editor) == (attack_label, editor):
+                return method
+        return None
+
+    def original(self, editor: str) -> MethodResult | None:
+        """Return the row of the unprotected images under an editor, or None."""
+        return next((method for method in self.originals if method.editor == editor), None)
+
+    def metric(self, name: str) -> MetricInfo | None:
+        """Return what is known of a metric, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+def write_result(path: Path, result: EvaluationResult) -> None:
+    """Write a result as JSON, atomically."""
+    write_atomically(path, (result.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_result(path: Path) -> EvaluationResult:
+    """Read a result of this schema version or an earlier one.
+
+    Raises:
+        StoreError: If the file is missing, damaged or of a later schema.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} is no readable result ({error}). Run the evaluation again.") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has result schema {version!r}; this version reads {SCHEMA_VERSION}. "
+            "Use the version of photoguard-eval that wrote it, or run the evaluation again."
+        )
+    try:
+        return EvaluationResult.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path} does not fit result schema {version}: {where}: {first['msg']}.") from error

@@ -1,0 +1,343 @@
+"""One registry for everything that plugs in: attacks, editors, metrics, purifiers.
+
+A plug-in is named on the command line by a *spec*: a name, followed by arguments of its constructor,
+`encoder,target=zero,steps=50`. The name is one of
+
+* a registered name (`encoder`), of this package or of an installed one through its entry point,
+* `module:attribute` of an importable module,
+* `path/to/file.py:attribute` of a file,
+* whatever a registry accepts besides, such as a folder of finished images for attacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from photoguard_eval.errors import (
+    ConfigurationError,
+    DuplicateNameError,
+    PhotoguardError,
+    PluginError,
+    UnknownNameError,
+)
+from photoguard_eval.files import sha256_of_bytes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plugin(Generic[T]):
+    """A configured plug-in and all that its provenance needs.
+
+    Attributes:
+        name: The name the class gives itself.
+        label: The spec as given, the plug-in's name on the board.
+        arguments: Every argument of the constructor, defaults included, as JSON values.
+        source: Where it came from: "photoguard_eval", "<distribution> <version>", a module or a file.
+        fingerprint: SHA-256 of the source file of its class.
+        instance: The object itself.
+    """
+
+    name: str
+    label: str
+    arguments: dict[str, Any]
+    source: str
+    fingerprint: str
+    instance: T
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    factory: type[T]
+    source: str
+
+
+class Registry(Generic[T]):
+    """Plug-ins of one kind by name."""
+
+    def __init__(
+        self,
+        kind: str,
+        base: type[T],
+        entry_point_group: str,
+        fallback: Callable[[str], T | None] | None = None,
+        hint: str = "",
+    ) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: What the plug-ins are, in the singular, for messages.
+            base: The class that all of them derive from.
+            entry_point_group: The group in which installed packages name theirs.
+            fallback: Given a spec's name that nothing else matched, returns a plug-in or None.
+            hint: What the fallback accepts, as a sentence for the error of an unknown name.
+        """
+        self.kind = kind
+        self.base = base
+        self.entry_point_group = entry_point_group
+        self._fallback = fallback
+        self._hint = f"Also accepted: module:attribute and path/to/file.py:attribute{', ' if hint else '.'}{hint}"
+        self._entries: dict[str, _Entry[T]] = {}
+
+    def register(self, factory: type[T]) -> type[T]:
+        """Register a class under its `name`; use it as a decorator.
+
+        Raises:
+            DuplicateNameError: If another class has that name already.
+            PluginError: If it is no named subclass of the registry's base class.
+        """
+        self._require_plugin_class(factory, factory.__qualname__)
+        name: str = factory.name  # type: ignore[attr-defined]
+        existing = self._entries.get(name)
+        if existing is not None and _identity(existing.factory) != _identity(factory):
+            raise DuplicateNameError(
+                f"Two {self.kind}s are named {name!r}: {_identity(existing.factory)} and {_identity(factory)}. "
+                "Rename one of them."
+            )
+        self._entries[name] = _Entry(factory, _source_of(factory))
+        return factory
+
+    def names(self) -> list[str]:
+        """Return all registered names, those of installed packages included, sorted."""
+        return sorted({*self._entries, *self._entry_points()})
+
+    def classes(self) -> dict[str, type[T]]:
+        """Load every registered class; a broken installed plug-in warns and is left out."""
+        for name, entry_point in self._entry_points().items():
+            try:
+                self._load_entry_point(name, entry_point)
+            except PhotoguardError as error:
+                warnings.warn(str(error), stacklevel=2)
+        return {name: self._entries[name].factory for name in sorted(self._entries)}
+
+    def create(self, spec: str, defaults: Mapping[str, Any] | None = None) -> Plugin[T]:
+        """Build the plug-in that a spec names.
+
+        Args:
+            spec: A name and arguments, see the module's docstring. Numbers may be fractions: `epsilon=8/255`.
+            defaults: Arguments to use where the spec gives none, such as a preset's; names that the
+                constructor lacks are an error.
+
+        Raises:
+            UnknownNameError: If nothing has that name.
+            ConfigurationError: If an argument is unknown or its value is refused.
+            PluginError: If the plug-in cannot be loaded.
+        """
+        name, *pairs = [part.strip() for part in spec.split(",")]
+        found = self._find(name)
+        if isinstance(found, self.base):
+            if pairs:
+                raise ConfigurationError(
+                    f"{self.kind.capitalize()} {name!r} takes no arguments, got {', '.join(pairs)}."
+                )
+            return Plugin(
+                found.name,  # type: ignore[attr-defined]
+                spec,
+                getattr(found, "arguments", {}),
+                name,
+                _fingerprint(type(found)),
+                found,
+            )
+        arguments = {**(defaults or {}), **_parse_pairs(pairs, spec)}
+        return self._configure(found, spec, arguments)
+
+    def _configure(self, entry: _Entry[T], label: str, arguments: Mapping[str, Any]) -> Plugin[T]:
+        factory = entry.factory
+        name: str = factory.name  # type: ignore[attr-defined]
+        parameters = {
+            key: parameter
+            for key, parameter in inspect.signature(factory).parameters.items()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        }
+        hints = _type_hints(factory)
+        converted: dict[str, Any] = {}
+        for key, value in arguments.items():
+            if key not in parameters:
+                raise UnknownNameError(f"argument of {self.kind} {name!r}", key, parameters)
+            converted[key] = _convert(value, hints.get(key, Any), f"{self.kind} {name!r}", key)
+        missing = [
+            key
+            for key, parameter in parameters.items()
+            if parameter.default is parameter.empty and key not in converted
+        ]
+        if missing:
+            raise ConfigurationError(
+                f"{self.kind.capitalize()} {name!r} needs {', '.join(missing)}; write {name},{missing[0]}=…"
+            )
+        try:
+            instance = factory(**converted)
+        except PhotoguardError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{self.kind.capitalize()} {name!r} could not be built: {error!r}.") from error
+        values = {key: converted.get(key, parameter.default) for key, parameter in parameters.items()}
+        return Plugin(
+            name, label, {key: _jsonable(v) for key, v in values.items()}, entry.source, _fingerprint(factory), instance
+        )
+
+    def _find(self, name: str) -> _Entry[T] | T:
+        if ":" in name:
+            target, _, attribute = name.rpartition(":")
+            module = _load_file(target) if target.endswith(".py") else _load_module(target)
+            return self._entry_from(module, attribute, name)
+        if name not in self._entries:
+            entry_point = self._entry_points().get(name)
+            if entry_point is not None:
+                self._load_entry_point(name, entry_point)
+        if name in self._entries:
+            return self._entries[name]
+        instance = self._fallback(name) if self._fallback else None
+        if instance is None:
+            raise UnknownNameError(self.kind, name, self.names(), self._hint)
+        return instance
+
+    def _entry_from(self, module: ModuleType, attribute: str, name: str) -> _Entry[T]:
+        factory = getattr(module, attribute, None)
+        if factory is None:
+            raise UnknownNameError(
+                f"attribute of {name.rpartition(':')[0]}",
+                attribute,
+                [key for key in vars(module) if not key.startswith("_")],
+            )
+        self._require_plugin_class(factory, name)
+        return _Entry(factory, name)
+
+    def _require_plugin_class(self, factory: Any, name: str) -> None:
+        if not (inspect.isclass(factory) and issubclass(factory, self.base)):
+            raise PluginError(
+                f"{name} is {factory!r}, not a subclass of {self.base.__name__}. "
+                f"Derive the {self.kind} from photoguard_eval.{self.base.__name__}."
+            )
+        own_name = getattr(factory, "name", None)
+        if not isinstance(own_name, str) or not own_name or set(own_name) & set(",:/ "):
+            raise PluginError(
+                f"{name} has name = {own_name!r}; a {self.kind} needs a class attribute `name`, "
+                "a string without commas, colons, slashes and spaces."
+            )
+
+    def _entry_points(self) -> dict[str, metadata.EntryPoint]:
+        found: dict[str, metadata.EntryPoint] = {}
+        for entry_point in metadata.entry_points(group=self.entry_point_group):
+            other = found.get(entry_point.name)
+            if other is not None and other.value != entry_point.value:
+                raise DuplicateNameError(
+                    f"Two installed packages have a {self.kind} named {entry_point.name!r}: {other.value} and "
+                    f"{entry_point.value}. Uninstall one of them."
+                )
+            found[entry_point.name] = entry_point
+        return found
+
+    def _load_entry_point(self, name: str, entry_point: metadata.EntryPoint) -> None:
+        distribution = entry_point.dist
+        source = f"{distribution.name} {distribution.version}" if distribution else entry_point.value
+        try:
+            factory = entry_point.load()
+        except Exception as error:
+            raise PluginError(
+                f"The {self.kind} {name!r} of {source} could not be loaded: {error!r}. Mend or uninstall that package."
+            ) from error
+        self._require_plugin_class(factory, entry_point.value)
+        existing = self._entries.get(name)
+        if existing is not None and _identity(existing.factory) != _identity(factory):
+            raise DuplicateNameError(
+                f"Two {self.kind}s are named {name!r}: {_identity(existing.factory)} and {_identity(factory)} "
+                f"of {source}. Rename one of them."
+            )
+        self._entries[name] = _Entry(factory, source)
+
+
+def _parse_pairs(pairs: list[str], spec: str) -> dict[str, str]:
+    arguments: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ConfigurationError(f"{pair!r} in {spec!r} is no argument; write name=value, separated by commas.")
+        if key in arguments:
+            raise ConfigurationError(f"{key!r} is given twice in {spec!r}.")
+        arguments[key.strip()] = value.strip()
+    return arguments
+
+
+def _convert(value: Any, annotation: Any, owner: str, key: str) -> Any:
+    if isinstance(value, str) and annotation is not str:
+        with contextlib.suppress(ValueError, ZeroDivisionError):
+            value = float(Fraction(value)) if "/" in value else value
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        raise ConfigurationError(f"{key}={value!r} does not fit {owner}: {error.errors()[0]['msg']}.") from error
+
+
+def _type_hints(factory: type) -> dict[str, Any]:
+    try:
+        return inspect.get_annotations(factory.__init__, eval_str=True)
+    except NameError:
+        return {}
+
+
+def _jsonable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
+
+
+def _identity(factory: type) -> str:
+    return f"{factory.__module__}.{factory.__qualname__}"
+
+
+def _source_of(factory: type) -> str:
+    package = factory.__module__.partition(".")[0]
+    return package if package == "photoguard_eval" else factory.__module__
+
+
+def _fingerprint(factory: type) -> str:
+    path = inspect.getsourcefile(factory)
+    return sha256_of_bytes(Path(path).read_bytes()) if path and Path(path).is_file() else ""
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise PluginError(
+            f"There is no module {error.name!r} (looking for {name!r}). Install it, or give the path of a file "
+            "that ends in .py."
+        ) from error
+    except Exception as error:
+        raise PluginError(f"The module {name!r} could not be imported: {error!r}.") from error
+
+
+def _load_file(name: str) -> ModuleType:
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise PluginError(
+            f"There is no file {name}. Give the path of a Python file and an attribute: file.py:MyAttack."
+        )
+    module_name = f"photoguard_eval_file_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    loaded = sys.modules.get(module_name)
+    if loaded is not None:
+        return loaded
+    specification = importlib.util.spec_from_file_location(module_name, path)
+    if specification is None or specification.loader is None:
+        raise PluginError(f"{name} could not be read as a Python module.")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module_name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise PluginError(f"{name} could not be imported: {error!r}.") from error
+    return module
