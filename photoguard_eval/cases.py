@@ -91,6 +91,13 @@ class EditCase:
         """Read the image: (1, 3, H, W), float32 in [0, 1]."""
         return read_image(self.image_path)
 
+    def size(self) -> tuple[int, int]:
+        """Return the image's height and width without decoding it."""
+        from PIL import Image
+
+        with Image.open(self.image_path) as image:
+            return image.height, image.width
+
     def mask(self) -> torch.Tensor:
         """Read the mask: (1, 1, H, W), float32, 1 = region to edit.
 

@@ -46,8 +46,9 @@ class Plugin(Generic[T]):
 
     Attributes:
         name: The name the class gives itself.
-        label: The spec as given, the plug-in's name on the board.
+        label: Its name and the arguments that the spec gave: the plug-in's name on the board.
         arguments: Every argument of the constructor, defaults included, as JSON values.
+        inputs: Hashes of the files that it reads besides, by what they are; from its attribute `inputs`.
         source: Where it came from: "photoguard_eval", "<distribution> <version>", a module or a file.
         fingerprint: SHA-256 of the source file of its class.
         instance: The object itself.
@@ -56,6 +57,7 @@ class Plugin(Generic[T]):
     name: str
     label: str
     arguments: dict[str, Any]
+    inputs: dict[str, str]
     source: str
     fingerprint: str
     instance: T
@@ -75,7 +77,7 @@ class Registry(Generic[T]):
         kind: str,
         base: type[T],
         entry_point_group: str,
-        fallback: Callable[[str], T | None] | None = None,
+        fallback: Callable[[str], tuple[str, dict[str, Any]] | None] | None = None,
         hint: str = "",
     ) -> None:
         """Make an empty registry.
@@ -84,7 +86,8 @@ class Registry(Generic[T]):
             kind: What the plug-ins are, in the singular, for messages.
             base: The class that all of them derive from.
             entry_point_group: The group in which installed packages name theirs.
-            fallback: Given a spec's name that nothing else matched, returns a plug-in or None.
+            fallback: Given a spec's name that nothing else matched, returns the name of a registered plug-in and
+                arguments for it, or None.
             hint: What the fallback accepts, as a sentence for the error of an unknown name.
         """
         self.kind = kind
@@ -139,22 +142,9 @@ class Registry(Generic[T]):
             PluginError: If the plug-in cannot be loaded.
         """
         name, *pairs = [part.strip() for part in spec.split(",")]
-        found = self._find(name)
-        if isinstance(found, self.base):
-            if pairs:
-                raise ConfigurationError(
-                    f"{self.kind.capitalize()} {name!r} takes no arguments, got {', '.join(pairs)}."
-                )
-            return Plugin(
-                found.name,  # type: ignore[attr-defined]
-                spec,
-                getattr(found, "arguments", {}),
-                name,
-                _fingerprint(type(found)),
-                found,
-            )
-        arguments = {**(defaults or {}), **_parse_pairs(pairs, spec)}
-        return self._configure(found, spec, arguments)
+        entry, implied = self._find(name)
+        label = spec if implied else ",".join([entry.factory.name, *pairs])  # type: ignore[attr-defined]
+        return self._configure(entry, label, {**(defaults or {}), **implied, **_parse_pairs(pairs, spec)})
 
     def _configure(self, entry: _Entry[T], label: str, arguments: Mapping[str, Any]) -> Plugin[T]:
         factory = entry.factory
@@ -187,24 +177,30 @@ class Registry(Generic[T]):
             raise PluginError(f"{self.kind.capitalize()} {name!r} could not be built: {error!r}.") from error
         values = {key: converted.get(key, parameter.default) for key, parameter in parameters.items()}
         return Plugin(
-            name, label, {key: _jsonable(v) for key, v in values.items()}, entry.source, _fingerprint(factory), instance
+            name=name,
+            label=label,
+            arguments={key: _jsonable(value) for key, value in values.items()},
+            inputs=dict(getattr(instance, "inputs", {})),
+            source=entry.source,
+            fingerprint=_fingerprint(factory),
+            instance=instance,
         )
 
-    def _find(self, name: str) -> _Entry[T] | T:
+    def _find(self, name: str) -> tuple[_Entry[T], dict[str, Any]]:
         if ":" in name:
             target, _, attribute = name.rpartition(":")
             module = _load_file(target) if target.endswith(".py") else _load_module(target)
-            return self._entry_from(module, attribute, name)
+            return self._entry_from(module, attribute, name), {}
         if name not in self._entries:
             entry_point = self._entry_points().get(name)
             if entry_point is not None:
                 self._load_entry_point(name, entry_point)
         if name in self._entries:
-            return self._entries[name]
-        instance = self._fallback(name) if self._fallback else None
-        if instance is None:
+            return self._entries[name], {}
+        implied = self._fallback(name) if self._fallback else None
+        if implied is None:
             raise UnknownNameError(self.kind, name, self.names(), self._hint)
-        return instance
+        return self._entries[implied[0]], implied[1]
 
     def _entry_from(self, module: ModuleType, attribute: str, name: str) -> _Entry[T]:
         factory = getattr(module, attribute, None)

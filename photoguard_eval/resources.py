@@ -26,11 +26,6 @@ def baselines_folder() -> Path:
     return _shared("reports/baselines", "baselines")
 
 
-def bench_folder() -> Path:
-    """Return the folder of the benchmark suite."""
-    return _shared("bench", "bench")
-
-
 def embedded_checkpoints() -> dict[str, Path]:
     """Return the embedded diffusion checkpoints by name: folders that hold a `model_index.json`."""
     return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob("*/model_index.json"))}

@@ -1,0 +1,1 @@
+"""From a plan of cells to a result: store, execution, statistics and the gate."""

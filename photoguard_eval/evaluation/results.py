@@ -95,7 +95,7 @@ class Cost(_Frozen):
 
     Attributes:
         seconds: Wall time divided by the images of the batch.
-        gradient_evaluations: Backward passes through the autoencoder's encoder or decoder, whichever were more.
+        gradient_evaluations: Gradients with respect to the image: how often one came back through the encoder.
         unet_calls: Forward passes of the UNet, counted per sample.
         encoder_calls: Forward passes of the encoder, counted per sample.
         peak_memory_mib: Growth of the process's (or the GPU's) peak memory while the batch ran.
@@ -249,6 +249,85 @@ class EvaluationResult(_Frozen):
     def metric(self, name: str) -> MetricInfo | None:
         """Return what is known of a metric, or None."""
         return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+class ClaimOutcome(_Frozen):
+    """A claim of the paper as measured.
+
+    Attributes:
+        id: Stable name, `diffusion-less-similar-than-encoder/ssim/inpaint`.
+        statement: The claim in words.
+        editor: The editor it was measured under.
+        metric: The metric it is about.
+        margin: How far the measurement goes in the claim's direction, in the metric's unit: positive where it holds.
+        standard_error: Standard error of the margin over the cases, paired; None for a set metric.
+        holds: Whether the margin is positive.
+        held_in_baseline: Whether it held when the baseline was blessed; None without a baseline.
+    """
+
+    id: str
+    statement: str
+    editor: str
+    metric: str
+    margin: float
+    standard_error: float | None
+    holds: bool
+    held_in_baseline: bool | None
+
+    @property
+    def verdict(self) -> Literal["holds", "lost", "not reproduced", "gained"]:
+        """How the claim stands: one that held in the baseline and no longer does is lost and fails the gate."""
+        if self.holds:
+            return "gained" if self.held_in_baseline is False else "holds"
+        return "lost" if self.held_in_baseline else "not reproduced"
+
+
+class ThresholdOutcome(_Frozen):
+    """A measured mean beside the baseline's.
+
+    Attributes:
+        attack: Label of the attack; "original" for the unprotected images.
+        editor: The editor.
+        metric: The metric.
+        baseline: The recorded mean.
+        measured: The measured mean.
+        tolerance: How far the mean may move to the worse side (of a floor: to either side).
+        side: Which side is worse: the value must not be "above" or "below" the baseline, or move to "either" side.
+        passed: Whether it stayed within the tolerance.
+        reason: Why the tolerance is what it is.
+    """
+
+    attack: str
+    editor: str
+    metric: str
+    baseline: float
+    measured: float
+    tolerance: float
+    side: Literal["above", "below", "either"]
+    passed: bool
+    reason: str
+
+
+class GateReport(_Frozen):
+    """What the gate found: every claim, and every threshold if there is a baseline.
+
+    Attributes:
+        baseline: File name of the baseline; "" if none was recorded for this model, dataset and preset.
+        claims: All claims, those that do not hold included.
+        thresholds: All thresholds.
+        failures: Attacks that were stopped during the evaluation; they fail the gate.
+    """
+
+    baseline: str
+    claims: tuple[ClaimOutcome, ...]
+    thresholds: tuple[ThresholdOutcome, ...]
+    failures: tuple[FailedAttack, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether no claim was lost, every threshold was kept and no attack was stopped."""
+        lost = any(claim.verdict == "lost" for claim in self.claims)
+        return not lost and all(threshold.passed for threshold in self.thresholds) and not self.failures
 
 
 def write_result(path: Path, result: EvaluationResult) -> None:

@@ -1,0 +1,64 @@
+"""What protection costs: timings by pytest-benchmark, gradient evaluations and memory.
+
+Timings need a model in memory, so they are taken when the run computed something anyway, or when only benchmarks are
+asked for (`--benchmark-only`).
+"""
+
+import pytest
+
+from photoguard_eval.attacks.harness import immunize
+from photoguard_eval.diffusion import CostMeter, load_model
+from photoguard_eval.evaluation.execution import attack_batch
+from photoguard_eval.randomness import CaseGenerators
+
+EDITORS = ("inpaint", "img2img")
+
+
+@pytest.fixture(scope="module")
+def model(bench_run, request):
+    """The model of the run."""
+    if not (bench_run.computed or request.config.getoption("--benchmark-only")):
+        pytest.skip("every cell came from the store; time the calls with --benchmark-only")
+    asked = bench_run.plan.request
+    return load_model(asked.model, device=asked.device, dtype=asked.dtype, revision=asked.revision)
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_edit(benchmark, bench_run, model, editor):
+    """Time one edit."""
+    planned = bench_run.plan.editors[editor]
+    cell = bench_run.plan.original(editor).edits[0]
+    image, mask = cell.case.image().to(model.device), cell.case.mask().to(model.device)
+    edited = benchmark.pedantic(
+        planned.plugin.instance.edit,
+        args=(model, image, mask, (cell.case.prompt,), (cell.seed,), planned.settings),
+        kwargs={"originals": image},
+        rounds=2,
+    )
+    assert edited.shape == image.shape
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_immunize(benchmark, bench_run, model, attack, editor):
+    """Time the immunization of one image, and record its gradient evaluations and memory."""
+    method = next(
+        method for method in bench_run.plan.methods if (method.attack.label, method.editor) == (attack, editor)
+    )
+    cell = method.immunize[0]
+    instance = method.attack.instance
+    batch = attack_batch(model, instance, [cell], bench_run.plan.editors[editor])
+    meter = CostMeter(model)
+    (finished,) = benchmark.pedantic(
+        lambda: immunize(instance, model, batch, CaseGenerators.from_seeds([cell.seed]), meter), rounds=1
+    )
+    benchmark.extra_info.update(meter.cost(1))
+    assert finished.perturbation.size(instance.threat_model) <= instance.threat_model.epsilon * 255 + 1e-3
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_gradient_evaluations_are_counted(result, attack, editor):
+    """A gradient attack's row on the board shows as many gradient evaluations as it was given steps."""
+    method = result.method(attack, editor)
+    if method is None or "steps" not in method.attack.arguments:
+        pytest.skip("not a gradient attack of a fixed number of steps")
+    assert method.cost.gradient_evaluations == pytest.approx(method.attack.arguments["steps"])

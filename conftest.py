@@ -1,0 +1,3 @@
+"""Makes the benchmark's options and fixtures known to every run from this folder."""
+
+pytest_plugins = ["photoguard_eval.pytest_plugin"]

@@ -1,0 +1,104 @@
+"""The budget, enforced by the harness on what is saved, not by the attack on what it computed.
+
+The order matters. An image that an attack returns outside of its ball is refused: projecting it would score another
+method. An image inside is rounded to 8 bits, which may carry a value over the bound by less than one level; that alone
+is brought back. What counts is measured on the decoded file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from photoguard_eval.attacks.base import ThreatModel
+from photoguard_eval.errors import BudgetExceededError
+from photoguard_eval.images import LEVELS, to_8bit
+
+if TYPE_CHECKING:
+    import torch
+
+TOLERANCE_LEVELS = 1e-3
+"""How far over ε a returned image may lie, in levels: room for float32 arithmetic and nothing else."""
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """How far an 8-bit image lies from its original.
+
+    Attributes:
+        linf_levels: Largest change of a channel value, in levels of 1/255.
+        rms_levels: Root mean square change over all channel values, in levels of 1/255.
+    """
+
+    linf_levels: float
+    rms_levels: float
+
+    def size(self, threat_model: ThreatModel) -> float:
+        """Return the size in the norm of a threat model, in levels."""
+        return self.linf_levels if threat_model.norm == "linf" else self.rms_levels
+
+
+def measure_perturbation(original: torch.Tensor, immunized: torch.Tensor) -> Perturbation:
+    """Measure the change from one image to another.
+
+    Args:
+        original: Shape (C, H, W), in [0, 1].
+        immunized: The same shape.
+    """
+    change = (immunized.double() - original.double()) * LEVELS
+    return Perturbation(float(change.abs().max()), float(change.square().mean().sqrt()))
+
+
+def require_within_budget(
+    original: torch.Tensor, immunized: torch.Tensor, threat_model: ThreatModel, name: str
+) -> Perturbation:
+    """Check an image against a threat model.
+
+    Args:
+        original: Shape (C, H, W), in [0, 1].
+        immunized: The same shape.
+        threat_model: Norm and bound.
+        name: The case, for the error.
+
+    Returns:
+        The measured change.
+
+    Raises:
+        BudgetExceededError: If it is more than `TOLERANCE_LEVELS` over the bound.
+    """
+    perturbation = measure_perturbation(original, immunized)
+    allowed = threat_model.epsilon * LEVELS
+    excess = perturbation.size(threat_model) - allowed
+    if excess > TOLERANCE_LEVELS:
+        measure = "largest change" if threat_model.norm == "linf" else "root mean square change"
+        raise BudgetExceededError(
+            f"{name}: the {measure} is {allowed + excess:.3f} levels of 1/255, {excess:.3f} over the budget of "
+            f"{allowed:.3f} (ε = {threat_model.epsilon:.5f}). The attack must stay within its budget; declare a larger "
+            "epsilon if that is what it is meant to use."
+        )
+    return perturbation
+
+
+def round_within_budget(original: torch.Tensor, immunized: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor:
+    """Round an image to 8 bits and bring back what rounding carried over the bound.
+
+    Args:
+        original: Shape (C, H, W), multiples of 1/255 in [0, 1].
+        immunized: The same shape, within the budget.
+        threat_model: Norm and bound.
+
+    Returns:
+        The same shape, uint8; at most one level from the rounded image, and within the budget.
+    """
+    import torch
+
+    base = to_8bit(original).int()
+    rounded = to_8bit(immunized).int()
+    allowed = threat_model.epsilon * LEVELS
+    if threat_model.norm == "linf":
+        whole_levels = int(allowed + TOLERANCE_LEVELS)
+        rounded = torch.minimum(torch.maximum(rounded, base - whole_levels), base + whole_levels)
+    elif (rounded - base).double().square().mean().sqrt() > allowed:
+        # Towards the original, each value by less than a level: no change grows, so neither does their norm.
+        rounded = base + ((immunized.double() - original.double()) * LEVELS).trunc().int()
+    return rounded.clamp(0, LEVELS).to(torch.uint8)

@@ -1,0 +1,67 @@
+"""Finished images: a folder of immunized PNG files stands for an attack that ran elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, register_attack
+from photoguard_eval.errors import AttackError, ConfigurationError
+from photoguard_eval.files import sha256_of_file
+from photoguard_eval.images import read_image
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.randomness import CaseGenerators
+
+
+@register_attack
+class FolderAttack(Attack):
+    """Read each immunized image from `<folder>/<image id>.png`.
+
+    The images are what is submitted: the harness measures the files as they are and neither rounds nor projects.
+    """
+
+    name = "folder"
+    guarded = False
+
+    def __init__(self, *, path: Path, epsilon: float = DEFAULT_EPSILON, norm: Norm = "linf") -> None:
+        """Name the folder and the budget that its images claim to keep.
+
+        Args:
+            path: A folder of PNG files named after the dataset's images.
+            epsilon: Budget, see `ThreatModel`.
+            norm: Norm of the budget.
+
+        Raises:
+            ConfigurationError: If there is no such folder or it holds no PNG files.
+        """
+        super().__init__(epsilon=epsilon, norm=norm)
+        self.path = Path(path)
+        files = sorted(self.path.glob("*.png"))
+        if not files:
+            raise ConfigurationError(
+                f"{path} is no folder of PNG images. Give one with an <image id>.png for each image of the dataset."
+            )
+        self.inputs = {file.name: sha256_of_file(file) for file in files}
+
+    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
+        """See `Attack.perturb`."""
+        import torch
+
+        del model, generator
+        images = []
+        for name, original in zip(batch.ids, batch.images, strict=True):
+            file = self.path / f"{name}.png"
+            if not file.is_file():
+                raise AttackError(f"{self.path} holds no image {name}.png. Add it: every image of the run needs one.")
+            image = read_image(file)
+            if image.shape[1:] != original.shape:
+                raise AttackError(
+                    f"{file} is {image.shape[-1]} × {image.shape[-2]}, the original {original.shape[-1]} × "
+                    f"{original.shape[-2]} (width × height). Immunize the dataset's own images."
+                )
+            images.append(image)
+        return torch.cat(images).to(batch.images)

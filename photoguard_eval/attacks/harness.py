@@ -1,0 +1,92 @@
+"""How the harness runs an attack: guarded against what a plug-in may do, and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from photoguard_eval.attacks.base import Attack, AttackBatch
+from photoguard_eval.attacks.budget import Perturbation, require_within_budget, round_within_budget
+from photoguard_eval.diffusion import CostMeter
+from photoguard_eval.errors import AttackError, PhotoguardError
+from photoguard_eval.images import decode_png, encode_png, to_8bit
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.randomness import CaseGenerators
+
+
+@dataclass(frozen=True)
+class Immunized:
+    """An immunized image as it is saved.
+
+    Attributes:
+        png: The file.
+        perturbation: The change from the original, measured on the decoded file.
+    """
+
+    png: bytes
+    perturbation: Perturbation
+
+
+def immunize(
+    attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators, meter: CostMeter
+) -> list[Immunized]:
+    """Run an attack on a batch and guard its budget.
+
+    Args:
+        attack: The attack.
+        model: The model that will edit.
+        batch: The images; the prompts are withheld from an attack that does not see them, and the masks likewise.
+        generators: One generator per image.
+        meter: Counts what the attack costs.
+
+    Returns:
+        One finished image per image of the batch.
+
+    Raises:
+        AttackError: If the attack raises, or returns anything but finite images of the batch's shape.
+        BudgetExceededError: If an image is outside of the threat model; the message names it and the excess.
+    """
+    with meter:
+        images = _run(attack, model, batch, generators)
+    return [
+        _finish(attack, original, immunized, name)
+        for original, immunized, name in zip(batch.images.cpu(), images.float().cpu(), batch.ids, strict=True)
+    ]
+
+
+def _run(attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators) -> torch.Tensor:
+    import torch
+
+    try:
+        images = attack.perturb(model, batch, generators)
+    except PhotoguardError:
+        raise
+    except Exception as error:
+        raise AttackError(
+            f"The attack {attack.name!r} raised {type(error).__name__}: {error}. Mend the attack; the others go on."
+        ) from error
+    expected = tuple(batch.images.shape)
+    if not isinstance(images, torch.Tensor) or tuple(images.shape) != expected or not images.is_floating_point():
+        got = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, torch.Tensor) else type(images)
+        raise AttackError(
+            f"The attack {attack.name!r} returned {got}; expected a floating-point tensor of shape {expected}."
+        )
+    for image, name in zip(images, batch.ids, strict=True):
+        if not torch.isfinite(image).all():
+            raise AttackError(f"The attack {attack.name!r} returned NaN or infinite values for {name}.")
+    return images.detach()
+
+
+def _finish(attack: Attack, original: torch.Tensor, immunized: torch.Tensor, name: str) -> Immunized:
+    threat_model = attack.threat_model
+    if attack.guarded:
+        immunized = immunized.clamp(0, 1)
+        require_within_budget(original, immunized, threat_model, name)
+        png = encode_png(round_within_budget(original, immunized, threat_model))
+    else:
+        png = encode_png(to_8bit(immunized))
+    return Immunized(png, require_within_budget(original, decode_png(png)[0], threat_model, name))

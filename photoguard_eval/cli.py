@@ -1,0 +1,443 @@
+"""The command line: photoguard-eval.
+
+Exit codes: 0 done; 1 the gate failed or an attack was stopped; 2 an input was refused; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from photoguard_eval.errors import ConfigurationError, PhotoguardError, StoreError
+from photoguard_eval.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.evaluation.plan import EvaluationRequest
+    from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+
+DEFAULT_STORE = Path(".photoguard/store")
+DEFAULT_REPORTS = Path("reports")
+
+EXIT_FAILED_GATE = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except PhotoguardError as error:
+        print(f"photoguard-eval: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("photoguard-eval: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="photoguard-eval",
+        description="The benchmark for image immunization: run attacks, compare edits, keep a leaderboard.",
+        epilog="Start with: photoguard-eval run --preset smoke",
+    )
+    parser.add_argument("--version", action="version", version=f"photoguard-eval {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_immunize(commands)
+    _add_edit(commands)
+    _add_leaderboard(commands)
+    _add_gate(commands)
+    _add_seeds(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    parser = _command(commands, "run", "Evaluate attacks and write the leaderboard.", _run)
+    _add_model_options(parser)
+    _add_evaluation_options(parser)
+    _add_attack_option(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of everything random but the edits (default: 0)")
+    parser.add_argument(
+        "--composite",
+        choices=("original", "immunized"),
+        help="whose kept pixels an inpainted edit shows (default: original, so that the perturbation is not counted)",
+    )
+    _add_store_option(parser)
+    _add_reports_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the leaderboard's rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="report no progress")
+
+
+def _add_immunize(commands: Any) -> None:
+    parser = _command(commands, "immunize", "Immunize one image.", _immunize)
+    parser.add_argument("image", type=Path, help="the image to immunize")
+    parser.add_argument("--mask", type=Path, help="what will be edited in white; immunizes against inpainting")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="where to write the immunized PNG")
+    parser.add_argument("--attack", default="encoder", metavar="SPEC", help="how to immunize (default: encoder)")
+    parser.add_argument("--prompt", help="the prompt of the edit, for an attack that sees it")
+    parser.add_argument("--seed", type=int, default=0, help="of the attack (default: 0)")
+    _add_preset_option(parser, "paper")
+    _add_model_options(parser)
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+
+
+def _add_edit(commands: Any) -> None:
+    parser = _command(commands, "edit", "Edit one image as an adversary would.", _edit)
+    parser.add_argument("image", type=Path, help="the image to edit")
+    parser.add_argument("--prompt", required=True, help="what to edit it to")
+    parser.add_argument("--mask", type=Path, help="what to repaint in white; without it the whole image is varied")
+    parser.add_argument("--original", type=Path, help="the image that shows in the kept region (default: the image)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="where to write the edit, a PNG")
+    parser.add_argument("--seed", type=int, default=0, help="of the edit (default: 0)")
+    _add_preset_option(parser, "paper")
+    _add_model_options(parser)
+
+
+def _add_leaderboard(commands: Any) -> None:
+    parser = _command(commands, "leaderboard", "Print the results of a store.", _leaderboard)
+    _add_store_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+
+
+def _add_gate(commands: Any) -> None:
+    parser = _command(commands, "gate", "Check the latest result of a store against its baseline.", _gate)
+    _add_store_option(parser)
+    parser.add_argument("--baseline", type=Path, help="the baseline (default: the recorded one)")
+    parser.add_argument("--bless", action="store_true", help="record the result as the new baseline")
+    parser.add_argument("--json", action="store_true", help="print all outcomes as JSON")
+
+
+def _add_seeds(commands: Any) -> None:
+    parser = _command(commands, "seeds", "Search good seeds for the edits of a dataset (paper, A.1).", _seeds)
+    _add_model_options(parser)
+    _add_evaluation_options(parser)
+    parser.add_argument("--candidates", type=int, default=8, metavar="K", help="seeds per case (default: 8)")
+    _add_store_option(parser)
+    parser.add_argument("--output", type=Path, help="where to write the record (default: the dataset's folder)")
+    parser.add_argument("--quiet", action="store_true", help="report no progress")
+
+
+def _add_info(commands: Any) -> None:
+    parser = _command(commands, "info", "List attacks, metrics, editors, presets, models and datasets.", _info)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _command(commands: Any, name: str, description: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="embedded checkpoint, diffusers folder or hub id (default: inpaint-a)")
+    parser.add_argument("--revision", help="commit of a hub model")
+    parser.add_argument("--gpu", action="store_true", help="run on the GPU")
+    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
+
+
+def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", help="name or folder of the dataset (default: emoji-scenes)")
+    _add_preset_option(parser, "ci")
+    parser.add_argument("--batch-size", type=int, default=12, metavar="N", help="images at once (default: 12)")
+    parser.add_argument("--extractor", default="auto", help="features of FID, KID, precision and recall")
+    parser.add_argument("--clip", default="auto", help="text-image model of the CLIP similarity")
+
+
+def _add_attack_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--attack",
+        action="append",
+        metavar="SPEC",
+        dest="attacks",
+        help="an attack, with arguments if wanted: encoder,target=zero; a module:Class, file.py:Class or a folder of "
+        "finished images. Repeat it for several (default: noise, encoder and diffusion)",
+    )
+
+
+def _add_preset_option(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--preset", default=default, help=f"smoke, ci or paper (default: {default})")
+
+
+def _add_store_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_STORE, metavar="DIR", help=f"the artifacts (default: {DEFAULT_STORE})"
+    )
+
+
+def _add_reports_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        default=DEFAULT_REPORTS,
+        metavar="DIR",
+        help=f"where to write the leaderboard (default: {DEFAULT_REPORTS})",
+    )
+
+
+def make_request(options: argparse.Namespace) -> EvaluationRequest:
+    """Turn options into a request; what was not given keeps its default."""
+    from photoguard_eval.evaluation.plan import EvaluationRequest
+
+    given = {
+        "model": options.model,
+        "revision": options.revision,
+        "dataset": options.dataset,
+        "preset": options.preset,
+        "attacks": tuple(getattr(options, "attacks", None) or ()) or None,
+        "seed": getattr(options, "seed", None),
+        "device": "cuda" if options.gpu else None,
+        "dtype": options.dtype,
+        "batch_size": options.batch_size,
+        "composite": getattr(options, "composite", None),
+        "extractor": options.extractor,
+        "clip": options.clip,
+    }
+    return EvaluationRequest(**{name: value for name, value in given.items() if value is not None})
+
+
+def _run(options: argparse.Namespace) -> int:
+    from photoguard_eval.diffusion import require_device
+    from photoguard_eval.evaluation.execution import Evaluation
+    from photoguard_eval.evaluation.gate import check
+    from photoguard_eval.evaluation.plan import build_plan
+    from photoguard_eval.evaluation.progress import Progress
+    from photoguard_eval.evaluation.store import Store
+    from photoguard_eval.reports import leaderboard_rows, render_terminal, report_evaluation
+
+    request = make_request(options)
+    if options.gpu:
+        require_device("cuda")
+    plan = build_plan(request)
+    store = Store(options.store)
+    result = Evaluation(plan, store, Progress(quiet=options.quiet)).run()
+    report = check(result)
+    paths = report_evaluation(plan.dataset.path, store.image, result, report, options.reports)
+    if options.json:
+        _print_json(leaderboard_rows([result]))
+    else:
+        print(render_terminal(result, report, colour=sys.stdout.isatty()))
+        print(f"\nLeaderboard: {paths.html.resolve()}")
+    return EXIT_FAILED_GATE if result.failures else 0
+
+
+def _immunize(options: argparse.Namespace) -> int:
+    from photoguard_eval.attacks.harness import immunize
+    from photoguard_eval.diffusion import DEFAULT_MODEL, CostMeter, load_model
+    from photoguard_eval.evaluation.plan import create_attack
+    from photoguard_eval.evaluation.presets import find_preset
+    from photoguard_eval.files import write_atomically
+    from photoguard_eval.images import require_png
+    from photoguard_eval.randomness import CaseGenerators, derive_seed
+
+    require_png(options.output)
+    preset = find_preset(options.preset)
+    attack = create_attack(options.attack, preset)
+    image, mask = _read_inputs(options)
+    model = load_model(
+        options.model or DEFAULT_MODEL, device=_device(options), dtype=options.dtype, revision=options.revision
+    )
+    name = options.image.stem
+    batch = _single_batch(options, attack.instance.sees_prompt, image.to(model.device), mask, name)
+    meter = CostMeter(model)
+    generators = CaseGenerators.from_seeds([derive_seed(options.seed, name, attack.name, "attack")])
+    (finished,) = immunize(attack.instance, model, batch, generators, meter)
+    write_atomically(options.output, finished.png)
+    facts = {
+        "output": str(options.output),
+        "attack": attack.label,
+        "linf_levels": finished.perturbation.linf_levels,
+        "rms_levels": finished.perturbation.rms_levels,
+        **meter.cost(1),
+    }
+    if options.json:
+        _print_json(facts)
+    else:
+        print(
+            f"{options.output}: immunized by {attack.label} in {facts['seconds']:.1f} s; largest change "
+            f"{facts['linf_levels']:.0f} levels of 255, root mean square {facts['rms_levels']:.2f}"
+        )
+    return 0
+
+
+def _single_batch(
+    options: argparse.Namespace, sees_prompt: bool, image: torch.Tensor, mask: torch.Tensor | None, name: str
+) -> Any:
+    import torch
+
+    from photoguard_eval.attacks import AttackBatch
+    from photoguard_eval.diffusion import EDITORS
+    from photoguard_eval.evaluation.presets import find_preset
+
+    if sees_prompt and options.prompt is None:
+        raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
+    editor = "img2img" if mask is None else "inpaint"
+    return AttackBatch(
+        images=image,
+        masks=torch.zeros_like(image[:, :1]) if mask is None else mask.to(image.device),
+        prompts=(options.prompt,) if sees_prompt else None,
+        ids=(name,),
+        editor=EDITORS.create(editor).instance,
+        settings=find_preset(options.preset).editors[editor],
+    )
+
+
+def _edit(options: argparse.Namespace) -> int:
+    import torch
+
+    from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, load_model
+    from photoguard_eval.evaluation.presets import find_preset
+    from photoguard_eval.images import read_image, require_png, require_same_size, write_image
+
+    require_png(options.output)
+    image, mask = _read_inputs(options)
+    original = image if options.original is None else read_image(options.original)
+    require_same_size(image, original, str(options.original))
+    editor = "img2img" if mask is None else "inpaint"
+    settings = find_preset(options.preset).editors[editor]
+    model = load_model(
+        options.model or DEFAULT_MODEL, device=_device(options), dtype=options.dtype, revision=options.revision
+    )
+    edited = EDITORS.create(editor).instance.edit(
+        model,
+        image.to(model.device),
+        (torch.ones_like(image[:, :1]) if mask is None else mask).to(model.device),
+        (options.prompt,),
+        (options.seed,),
+        settings,
+        originals=original.to(model.device),
+    )
+    write_image(options.output, edited)
+    print(f"{options.output}: {editor} in {settings.num_inference_steps} steps, seed {options.seed}")
+    return 0
+
+
+def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor | None]:
+    from photoguard_eval.images import read_image, read_mask, require_partial_mask, require_same_size
+
+    image = read_image(options.image)
+    if options.mask is None:
+        return image, None
+    mask = read_mask(options.mask)
+    require_same_size(image, mask, str(options.mask))
+    require_partial_mask(mask, str(options.mask))
+    return image, mask
+
+
+def _device(options: argparse.Namespace) -> str:
+    return "cuda" if options.gpu else "cpu"
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from photoguard_eval.evaluation.gate import check
+    from photoguard_eval.evaluation.store import Store
+    from photoguard_eval.reports import leaderboard_rows, render_terminal
+
+    results = Store.existing(options.store).results()
+    if options.json:
+        _print_json(leaderboard_rows(results))
+        return 0
+    if not results:
+        raise StoreError(f"{options.store} holds no result yet. Run `photoguard-eval run --store {options.store}`.")
+    for result in results:
+        print(render_terminal(result, check(result), colour=sys.stdout.isatty()))
+    return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from photoguard_eval.evaluation.gate import bless, check
+    from photoguard_eval.reports import render_gate
+
+    result = _latest_result(options.store)
+    if options.bless:
+        changes = bless(result, options.baseline)
+        print("\n".join(changes) if changes else "The baseline is unchanged.")
+        return 0
+    report = check(result, options.baseline)
+    if options.json:
+        _print_json(_gate_json(report))
+    else:
+        print(render_gate(result, report))
+    return 0 if report.passed else EXIT_FAILED_GATE
+
+
+def _gate_json(report: GateReport) -> dict[str, Any]:
+    claims = [{**claim.model_dump(mode="json"), "verdict": claim.verdict} for claim in report.claims]
+    return {**report.model_dump(mode="json"), "claims": claims, "passed": report.passed}
+
+
+def _latest_result(folder: Path) -> EvaluationResult:
+    from photoguard_eval.evaluation.store import Store
+
+    results = Store.existing(folder).results()
+    if not results:
+        raise StoreError(f"{folder} holds no result yet. Run `photoguard-eval run --store {folder}`.")
+    return results[-1]
+
+
+def _seeds(options: argparse.Namespace) -> int:
+    from photoguard_eval.evaluation.plan import build_plan
+    from photoguard_eval.evaluation.progress import Progress
+    from photoguard_eval.evaluation.seed_search import search_seeds, write_seeds
+    from photoguard_eval.evaluation.store import Store
+
+    plan = build_plan(make_request(options))
+    command = f"photoguard-eval seeds --preset {plan.preset.name} --candidates {options.candidates}"
+    found = search_seeds(plan, Store(options.store), Progress(quiet=options.quiet), options.candidates, command)
+    path = write_seeds(plan, found, options.output)
+    count = sum(len(cases) for cases in found.seeds.values())
+    print(f"{path}: the best of {options.candidates} seeds for {count} edits")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from photoguard_eval import resources
+    from photoguard_eval.attacks import ATTACKS
+    from photoguard_eval.cases import METADATA
+    from photoguard_eval.diffusion import EDITORS
+    from photoguard_eval.evaluation.presets import PRESETS
+    from photoguard_eval.metrics import METRICS
+
+    facts = {
+        "version": __version__,
+        "attacks": {name: attack.title or attack.paper for name, attack in ATTACKS.classes().items()},
+        "editors": {name: _first_line(editor) for name, editor in EDITORS.classes().items()},
+        "metrics": {name: f"{metric.label}: {metric.source}" for name, metric in METRICS.classes().items()},
+        "presets": {name: preset.description for name, preset in PRESETS.items()},
+        "models": {name: str(path) for name, path in resources.embedded_checkpoints().items()},
+        "datasets": {
+            path.parent.name: str(path.parent) for path in sorted(resources.datasets_folder().glob(f"*/{METADATA}"))
+        },
+    }
+    if options.json:
+        _print_json(facts)
+        return 0
+    print(f"photoguard-eval {__version__}")
+    for kind, entries in facts.items():
+        if isinstance(entries, dict):
+            print(f"\n{kind}")
+            for name, text in entries.items():
+                print(f"  {name:<16} {text}")
+    return 0
+
+
+def _first_line(plugin: type) -> str:
+    return (plugin.__doc__ or "").strip().partition("\n")[0]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,40 @@
+"""Latent diffusion models and how they edit images."""
+
+from __future__ import annotations
+
+from photoguard_eval.diffusion.cost import CostMeter
+from photoguard_eval.diffusion.editors import (
+    EDITORS,
+    EditInputs,
+    Editor,
+    EditSettings,
+    Img2ImgEditor,
+    InpaintEditor,
+    register_editor,
+)
+from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
+from photoguard_eval.diffusion.loading import (
+    DEFAULT_MODEL,
+    ModelIdentity,
+    identify_model,
+    load_model,
+    require_device,
+)
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "EDITORS",
+    "CostMeter",
+    "EditInputs",
+    "EditSettings",
+    "Editor",
+    "Img2ImgEditor",
+    "InpaintEditor",
+    "LatentDiffusion",
+    "ModelIdentity",
+    "Posterior",
+    "identify_model",
+    "load_model",
+    "register_editor",
+    "require_device",
+]

@@ -1,0 +1,119 @@
+"""What a computation with a model costs, counted from outside of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
+
+MEBIBYTE = 2**20
+
+
+class CostMeter:
+    """Counts the calls of a model's parts while it is entered, by hooks that are removed afterwards.
+
+    Attributes:
+        seconds: Wall time.
+        unet_calls: Samples that went through the UNet.
+        encoder_calls: Samples that went through the encoder.
+        gradient_evaluations: Samples whose gradient came back through the encoder, and so to an image.
+        peak_memory_mib: Growth of the peak memory of the process, or of the GPU.
+    """
+
+    def __init__(self, model: LatentDiffusion) -> None:
+        """Prepare to count the calls of a model."""
+        self._model = model
+        self._handles: list[Any] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self.seconds = 0.0
+        self.unet_calls = 0
+        self.encoder_calls = 0
+        self.gradient_evaluations = 0
+        self.peak_memory_mib = 0.0
+
+    def __enter__(self) -> CostMeter:
+        self._reset()
+        model = self._model
+        self._handles = [
+            model.unet.register_forward_pre_hook(self._counting("unet_calls")),
+            model.vae.encoder.register_forward_pre_hook(self._counting("encoder_calls")),
+            model.vae.encoder.register_forward_hook(self._counting_gradients("gradient_evaluations")),
+        ]
+        self._memory_before = self._start_memory()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds = time.perf_counter() - self._started
+        self.peak_memory_mib = max(0.0, self._peak_memory() - self._memory_before)
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def cost(self, images: int) -> dict[str, float]:
+        """Return what was counted, per image.
+
+        Args:
+            images: How many images were worked on.
+        """
+        return {
+            "seconds": self.seconds / images,
+            "gradient_evaluations": self.gradient_evaluations / images,
+            "unet_calls": self.unet_calls / images,
+            "encoder_calls": self.encoder_calls / images,
+            "peak_memory_mib": self.peak_memory_mib,
+        }
+
+    def _counting(self, name: str) -> Any:
+        def count(_module: Any, inputs: tuple[Any, ...]) -> None:
+            setattr(self, name, getattr(self, name) + len(inputs[0]))
+
+        return count
+
+    def _counting_gradients(self, name: str) -> Any:
+        def count(gradient: Any) -> None:
+            setattr(self, name, getattr(self, name) + len(gradient))
+
+        def watch(_module: Any, _inputs: tuple[Any, ...], output: Any) -> None:
+            if output.requires_grad:
+                output.register_hook(count)
+
+        return watch
+
+    def _start_memory(self) -> float:
+        if self._model.device.type == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._model.device)
+            return torch.cuda.memory_allocated(self._model.device) / MEBIBYTE
+        with contextlib.suppress(OSError):
+            # Linux: sets the high-water mark of the process back to what it uses now.
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return _process_peak_mib()
+
+    def _peak_memory(self) -> float:
+        if self._model.device.type == "cuda":
+            import torch
+
+            return torch.cuda.max_memory_allocated(self._model.device) / MEBIBYTE
+        return _process_peak_mib()
+
+
+def _process_peak_mib() -> float:
+    """Return the high-water mark of the process's resident memory."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

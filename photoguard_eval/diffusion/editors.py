@@ -1,0 +1,424 @@
+"""How an image is edited: inpainting and prompt-guided variations, seeded.
+
+Random numbers are drawn from each case's own generator in the order of diffusers' pipelines, so that an edit agrees
+with `StableDiffusionInpaintPipeline` and `StableDiffusionImg2ImgPipeline` on the same weights, seed and steps.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
+from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.images import require_multiple, require_same_size
+from photoguard_eval.randomness import CaseGenerators
+from photoguard_eval.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+
+class EditSettings(BaseModel):
+    """Hyper-parameters of an edit; the defaults are the paper's (Table 8).
+
+    Attributes:
+        guidance_scale: Weight of the prompt in classifier-free guidance; 1 is no guidance.
+        num_inference_steps: Steps of the sampler.
+        eta: Noise of the sampler: 0 is deterministic DDIM, 1 as much noise as DDPM.
+        strength: How far a variation moves away from the image, in (0, 1]: the share of the steps that are run. The
+            paper gives none.
+        composite: Whose pixels the kept region of an inpainted edit shows: the original's, for edits of originals
+            and of immunized images alike, as the released code does, so that the perturbation itself is not counted
+            as a difference; or the immunized image's.
+        sample_latents: Whether images are encoded to a sample of their latent distribution, as the pipelines do, or
+            to its mean.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    guidance_scale: float = Field(7.5, ge=0)
+    num_inference_steps: int = Field(100, ge=1, le=1000)
+    eta: float = Field(1.0, ge=0, le=1)
+    strength: float = Field(0.6, gt=0, le=1)
+    composite: Literal["original", "immunized"] = "original"
+    sample_latents: bool = True
+
+    def changed(self, **values: Any) -> EditSettings:
+        """Return a copy with other values.
+
+        Raises:
+            ConfigurationError: If a name is unknown or a value out of range.
+        """
+        try:
+            return EditSettings.model_validate({**self.model_dump(), **values})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise ConfigurationError(f"{name}={first['input']!r} is no setting of an edit: {first['msg']}.") from error
+
+
+@dataclass(frozen=True)
+class EditInputs:
+    """What an edit is conditioned on besides the prompt, differentiable with respect to the images.
+
+    Attributes:
+        image: Latent distribution of the image, where the sampler starts from it or freezes it.
+        masked_image: Latent distribution of the image with the region to edit painted gray; for an inpainting
+            checkpoint.
+        mask: The mask at the latents' size, (N, 1, h, w).
+    """
+
+    image: Posterior | None
+    masked_image: Posterior | None
+    mask: torch.Tensor
+
+    def repeat(self, count: int) -> EditInputs:
+        """Repeat the batch `count` times, repetition by repetition, so that one encoding serves many edits."""
+        return EditInputs(
+            self.image and self.image.repeat(count),
+            self.masked_image and self.masked_image.repeat(count),
+            self.mask.repeat(count, 1, 1, 1),
+        )
+
+
+class Editor(ABC):
+    """A way to edit an image with a model.
+
+    Attributes:
+        name: Identifier in presets and results.
+        reads_mask: Whether the editor repaints a masked region and reads the rest; else it reads the whole image.
+    """
+
+    name: ClassVar[str]
+    reads_mask: ClassVar[bool]
+
+    @abstractmethod
+    def prepare(
+        self, model: LatentDiffusion, images: torch.Tensor, masks: torch.Tensor, settings: EditSettings
+    ) -> EditInputs:
+        """Encode what the edit is conditioned on; draws no random numbers.
+
+        Args:
+            model: The model.
+            images: Shape (N, 3, H, W) in [0, 1].
+            masks: Shape (N, 1, H, W), 1 = region to edit; not read by an editor without masks.
+            settings: Hyper-parameters.
+        """
+
+    def schedule_length(self, executed: int, settings: EditSettings) -> int:
+        """Return how many steps a schedule must have for so many to be run, for an attack on a short edit.
+
+        Args:
+            executed: Steps to run.
+            settings: Hyper-parameters.
+        """
+        del settings
+        return executed
+
+    @abstractmethod
+    def denoise(
+        self,
+        model: LatentDiffusion,
+        inputs: EditInputs,
+        prompt_embeddings: torch.Tensor,
+        unconditional_embeddings: torch.Tensor | None,
+        generators: CaseGenerators,
+        settings: EditSettings,
+        gradient_steps: int | None = None,
+    ) -> torch.Tensor:
+        """Sample an edit; differentiable with respect to the images where gradients are enabled.
+
+        Args:
+            model: The model.
+            inputs: From `prepare`.
+            prompt_embeddings: Shape (N, tokens, width).
+            unconditional_embeddings: Of the empty prompt, for guidance; None for no guidance.
+            generators: One per edit.
+            settings: Hyper-parameters.
+            gradient_steps: Keep only so many last steps on the graph; None for all.
+
+        Returns:
+            Shape (N, 3, H, W), around [0, 1] but not clipped, not composited.
+        """
+
+    def edit(
+        self,
+        model: LatentDiffusion,
+        images: torch.Tensor,
+        masks: torch.Tensor,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: EditSettings,
+        originals: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Edit images.
+
+        Args:
+            model: The model.
+            images: Shape (N, 3, H, W) in [0, 1].
+            masks: Shape (N, 1, H, W), 1 = region to edit; not read by an editor without masks.
+            prompts: What to edit each image to.
+            seeds: One seed per image.
+            settings: Hyper-parameters.
+            originals: The images before immunization, whose kept pixels an inpainted edit shows; by default `images`.
+
+        Returns:
+            Shape (N, 3, H, W), float32 in [0, 1].
+
+        Raises:
+            InvalidImageError: If the sides do not fit the model, or masks or originals do not fit the images.
+            ConfigurationError: If there is not one prompt and one seed per image.
+        """
+        import torch
+
+        _require_batch(images, masks, prompts, seeds, originals)
+        require_multiple(images, model.size_multiple, "The image to edit")
+        guided = settings.guidance_scale != 1
+        with torch.no_grad():
+            edited = self.denoise(
+                model,
+                self.prepare(model, images, masks, settings),
+                model.embed_prompts(prompts),
+                model.embed_prompts([""] * len(prompts)) if guided else None,
+                CaseGenerators.from_seeds(seeds),
+                settings,
+            ).clamp(0, 1)
+        if not self.reads_mask:
+            return edited
+        kept = images if originals is None or settings.composite == "immunized" else originals
+        return torch.where(masks > 0.5, edited, kept.to(edited))
+
+
+EDITORS: Registry[Editor] = Registry("editor", Editor, "photoguard_eval.editors")
+
+register_editor = EDITORS.register
+
+
+@register_editor
+class InpaintEditor(Editor):
+    """Repaint the masked region so that it fits the prompt and what is kept.
+
+    An inpainting checkpoint is given the mask and the latents of the masked image at every step. A text-to-image
+    checkpoint has the unedited part frozen: after every step it is set to the original latents, noised to the step's
+    level (paper, Section 2.1).
+    """
+
+    name = "inpaint"
+    reads_mask = True
+
+    def prepare(
+        self, model: LatentDiffusion, images: torch.Tensor, masks: torch.Tensor, settings: EditSettings
+    ) -> EditInputs:
+        """See `Editor.prepare`."""
+        del settings
+        mask = _latent_mask(model, masks)
+        if model.is_inpainting:
+            return EditInputs(None, model.posterior(_painted_gray(images, masks)), mask)
+        return EditInputs(model.posterior(images), None, mask)
+
+    def denoise(
+        self,
+        model: LatentDiffusion,
+        inputs: EditInputs,
+        prompt_embeddings: torch.Tensor,
+        unconditional_embeddings: torch.Tensor | None,
+        generators: CaseGenerators,
+        settings: EditSettings,
+        gradient_steps: int | None = None,
+    ) -> torch.Tensor:
+        """See `Editor.denoise`."""
+        frozen = inputs.image and inputs.image.draw(generators, settings.sample_latents)
+        noise = _initial_noise(model, inputs, generators)
+        conditioning = _conditioning(inputs, generators, settings)
+        if frozen is not None and settings.sample_latents:
+            # Here the pipeline draws latents of the masked image, which a text-to-image UNet does not take.
+            generators.normal(noise.shape[1:], noise)
+        return _denoise(
+            model,
+            noise,
+            model.scheduler(settings.num_inference_steps).timesteps,
+            conditioning,
+            None if frozen is None else Frozen(frozen, noise, inputs.mask),
+            prompt_embeddings,
+            unconditional_embeddings,
+            generators,
+            settings,
+            gradient_steps,
+        )
+
+
+@register_editor
+class Img2ImgEditor(Editor):
+    """Vary the whole image: noise its latents part of the way and denoise them under the prompt (SDEdit).
+
+    On an inpainting checkpoint the mask is all ones, so that the masked image is all gray and the image acts through
+    the latents that the sampler starts from.
+    """
+
+    name = "img2img"
+    reads_mask = False
+
+    def prepare(
+        self, model: LatentDiffusion, images: torch.Tensor, masks: torch.Tensor, settings: EditSettings
+    ) -> EditInputs:
+        """See `Editor.prepare`."""
+        import torch
+
+        del masks, settings
+        masked = None
+        if model.is_inpainting:
+            with torch.no_grad():
+                masked = model.posterior(torch.full_like(images[:1], 0.5)).repeat(len(images))
+        mask = _latent_mask(model, torch.ones_like(images[:, :1]))
+        return EditInputs(model.posterior(images), masked, mask)
+
+    def schedule_length(self, executed: int, settings: EditSettings) -> int:
+        """See `Editor.schedule_length`."""
+        length = executed
+        while _executed_steps(length, settings.strength) < executed:
+            length += 1
+        return length
+
+    def denoise(
+        self,
+        model: LatentDiffusion,
+        inputs: EditInputs,
+        prompt_embeddings: torch.Tensor,
+        unconditional_embeddings: torch.Tensor | None,
+        generators: CaseGenerators,
+        settings: EditSettings,
+        gradient_steps: int | None = None,
+    ) -> torch.Tensor:
+        """See `Editor.denoise`."""
+        assert inputs.image is not None
+        steps = settings.num_inference_steps
+        timesteps = model.scheduler(steps).timesteps[steps - _executed_steps(steps, settings.strength) :]
+        start = inputs.image.draw(generators, settings.sample_latents)
+        noise = _initial_noise(model, inputs, generators)
+        conditioning = _conditioning(inputs, generators, settings)
+        return _denoise(
+            model,
+            model.scheduler(steps).add_noise(start, noise, timesteps[:1]),
+            timesteps,
+            conditioning,
+            None,
+            prompt_embeddings,
+            unconditional_embeddings,
+            generators,
+            settings,
+            gradient_steps,
+        )
+
+
+def _executed_steps(steps: int, strength: float) -> int:
+    """Return how many steps of a schedule a variation runs: at least one, so that every strength edits something."""
+    return max(1, int(steps * strength))
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The part of the latents that a text-to-image checkpoint must not change.
+
+    Attributes:
+        latents: Latents of the image, (N, C, h, w).
+        noise: The noise that the sampler started from; it noises the frozen part to each step's level.
+        mask: Shape (N, 1, h, w), 1 = free.
+    """
+
+    latents: torch.Tensor
+    noise: torch.Tensor
+    mask: torch.Tensor
+
+    def restore(self, sampled: torch.Tensor, scheduler: Any, timestep: torch.Tensor | None) -> torch.Tensor:
+        """Put the frozen part back, noised to a timestep's level, or clean after the last step."""
+        known = self.latents if timestep is None else scheduler.add_noise(self.latents, self.noise, timestep[None])
+        return (1 - self.mask) * known + self.mask * sampled
+
+
+def _denoise(
+    model: LatentDiffusion,
+    latents: torch.Tensor,
+    timesteps: torch.Tensor,
+    conditioning: torch.Tensor | None,
+    frozen: Frozen | None,
+    prompt_embeddings: torch.Tensor,
+    unconditional_embeddings: torch.Tensor | None,
+    generators: CaseGenerators,
+    settings: EditSettings,
+    gradient_steps: int | None,
+) -> torch.Tensor:
+    """Run DDIM over the timesteps and decode (Song et al. 2021, Eq. 12 and 16)."""
+    import torch
+
+    scheduler = model.scheduler(settings.num_inference_steps)
+    first_with_gradient = 0 if gradient_steps is None else max(0, len(timesteps) - gradient_steps)
+    for index, timestep in enumerate(timesteps):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and index >= first_with_gradient):
+            prediction = model.predict_noise(
+                latents,
+                timestep,
+                prompt_embeddings,
+                unconditional_embeddings=unconditional_embeddings,
+                guidance_scale=settings.guidance_scale,
+                conditioning=conditioning,
+            )
+            noise = generators.normal(latents.shape[1:], latents) if settings.eta > 0 else None
+            latents = scheduler.step(
+                prediction, timestep, latents, eta=settings.eta, variance_noise=noise, return_dict=False
+            )[0]
+            if frozen is not None:
+                following = timesteps[index + 1] if index + 1 < len(timesteps) else None
+                latents = frozen.restore(latents, scheduler, following)
+    return model.decode(latents)
+
+
+def _conditioning(inputs: EditInputs, generators: CaseGenerators, settings: EditSettings) -> torch.Tensor | None:
+    """Return mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w)."""
+    import torch
+
+    if inputs.masked_image is None:
+        return None
+    masked = inputs.masked_image.draw(generators, settings.sample_latents)
+    return torch.cat([inputs.mask.to(masked), masked], dim=1)
+
+
+def _initial_noise(model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators) -> torch.Tensor:
+    shape = (model.latent_channels, *inputs.mask.shape[-2:])
+    like = inputs.image or inputs.masked_image
+    assert like is not None
+    return generators.normal(shape, like.mean)
+
+
+def _painted_gray(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Paint the region to edit in the gray that is 0 in the model's [-1, 1]."""
+    return images * (1 - masks) + 0.5 * masks
+
+
+def _latent_mask(model: LatentDiffusion, masks: torch.Tensor) -> torch.Tensor:
+    """Take every f-th pixel of the masks, as the pipelines do."""
+    from torch.nn.functional import interpolate
+
+    size = [side // model.downscale_factor for side in masks.shape[-2:]]
+    return interpolate(masks, size=size)
+
+
+def _require_batch(
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    originals: torch.Tensor | None,
+) -> None:
+    if not len(images) == len(masks) == len(prompts) == len(seeds):
+        raise ConfigurationError(
+            f"{len(images)} images with {len(masks)} masks, {len(prompts)} prompts and {len(seeds)} seeds; expected "
+            "one of each per image."
+        )
+    require_same_size(images, masks, "The image to edit")
+    if originals is not None:
+        require_same_size(images, originals, "The original of the image to edit")

@@ -1,0 +1,264 @@
+"""A latent diffusion checkpoint as one frozen, differentiable object."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from photoguard_eval.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.randomness import CaseGenerators
+
+Kind = Literal["inpainting", "text-to-image"]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The latent distribution of encoded images, in the scale that the UNet works in.
+
+    Attributes:
+        mean: Shape (N, C, h, w).
+        deviation: The standard deviation, same shape.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def repeat(self, count: int) -> Posterior:
+        """Repeat the whole batch `count` times: (count · N, C, h, w), repetition by repetition."""
+        return Posterior(self.mean.repeat(count, 1, 1, 1), self.deviation.repeat(count, 1, 1, 1))
+
+    def draw(self, generators: CaseGenerators, sample: bool) -> torch.Tensor:
+        """Draw latents from each image's own generator, or return the mean.
+
+        Args:
+            generators: One per image; they advance only if a sample is drawn.
+            sample: Whether to sample, as the released pipelines do.
+        """
+        if not sample:
+            return self.mean
+        return self.mean + self.deviation * generators.normal(self.mean.shape[1:], self.mean)
+
+
+class LatentDiffusion:
+    """An autoencoder, a denoising UNet, a text encoder and a noise schedule.
+
+    The weights are frozen; everything but the text encoder is differentiable with respect to its image or latents.
+    Images are in [0, 1]; the model's own [-1, 1] does not leave this class.
+    """
+
+    def __init__(self, vae: Any, unet: Any, text_encoder: Any, tokenizer: Any, scheduler_config: Any) -> None:
+        """Put components of diffusers together and freeze them.
+
+        Args:
+            vae: An `AutoencoderKL`.
+            unet: A `UNet2DConditionModel`.
+            text_encoder: A `CLIPTextModel`.
+            tokenizer: Its tokenizer.
+            scheduler_config: Configuration of any scheduler of diffusers; sampling is by DDIM.
+
+        Raises:
+            ModelError: If the UNet's channels fit neither text-to-image nor inpainting.
+        """
+        self.vae = vae.eval().requires_grad_(False)
+        self.unet = unet.eval().requires_grad_(False)
+        self.text_encoder = text_encoder.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self._scheduler_config = scheduler_config
+        self._schedulers: dict[int, Any] = {}
+        self.kind: Kind = kind_of_unet(unet.config.in_channels, self.latent_channels)
+
+    @property
+    def is_inpainting(self) -> bool:
+        """Whether the UNet is given the mask and the latents of the masked image."""
+        return self.kind == "inpainting"
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latents."""
+        return int(self.vae.config.latent_channels)
+
+    @cached_property
+    def downscale_factor(self) -> int:
+        """Pixels per latent along a side."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @cached_property
+    def size_multiple(self) -> int:
+        """What the sides of images must be multiples of, in pixels: the UNet halves the latents too."""
+        return int(self.downscale_factor * 2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    @property
+    def native_size(self) -> int:
+        """The side of the images that the model was trained on, in pixels."""
+        return int(self.unet.config.sample_size * self.downscale_factor)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.unet.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the model computes in."""
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    def encode(self, images: torch.Tensor, generators: CaseGenerators | None = None) -> torch.Tensor:
+        """Encode images to latents before scaling, as the encoder attack's loss takes them.
+
+        Args:
+            images: Shape (N, 3, H, W) in [0, 1].
+            generators: If given, a sample of the latent distribution is drawn from them; else its mean is returned.
+
+        Returns:
+            Shape (N, C, H / f, W / f), float32.
+        """
+        distribution = self._latent_distribution(images)
+        if generators is None:
+            return _at_least_float32(distribution.mean)
+        noise = generators.normal(distribution.mean.shape[1:], distribution.mean)
+        return _at_least_float32(distribution.mean + distribution.std * noise)
+
+    def posterior(self, images: torch.Tensor) -> Posterior:
+        """Encode images to their latent distribution, in the scale that the UNet works in.
+
+        Args:
+            images: Shape (N, 3, H, W) in [0, 1].
+        """
+        distribution = self._latent_distribution(images)
+        scale, shift = self._scale_and_shift
+        return Posterior((distribution.mean - shift) * scale, distribution.std * scale)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Decode latents in the UNet's scale to images.
+
+        Args:
+            latents: Shape (N, C, h, w).
+
+        Returns:
+            Shape (N, 3, h · f, w · f), float32, around [0, 1] but not clipped to it, so that gradients flow.
+        """
+        scale, shift = self._scale_and_shift
+        images: torch.Tensor = self.vae.decode((latents / scale + shift).to(self.dtype), return_dict=False)[0]
+        return _at_least_float32(images) / 2 + 0.5
+
+    def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Encode prompts.
+
+        Args:
+            prompts: N texts; one longer than the text encoder's limit is cut, with a warning.
+
+        Returns:
+            Shape (N, tokens, width), without gradient.
+        """
+        import torch
+
+        limit = self.tokenizer.model_max_length
+        ids = self.tokenizer(
+            list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
+        ).input_ids
+        for prompt, length in zip(prompts, self._token_counts(prompts), strict=True):
+            if length > limit:
+                warnings.warn(f"The prompt is cut to {limit} tokens of {length}: {prompt!r}", stacklevel=2)
+        with torch.no_grad():
+            embeddings: torch.Tensor = self.text_encoder(ids.to(self.device))[0]
+        return embeddings
+
+    def predict_noise(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        prompt_embeddings: torch.Tensor,
+        *,
+        unconditional_embeddings: torch.Tensor | None = None,
+        guidance_scale: float = 1.0,
+        conditioning: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Run the UNet, with classifier-free guidance where it has an effect.
+
+        Both branches of guidance run in one call. With a scale of 1, or without unconditional embeddings, only the
+        conditional branch runs.
+
+        Args:
+            latents: Shape (N, C, h, w).
+            timestep: Scalar, or shape (N,).
+            prompt_embeddings: Shape (N, tokens, width).
+            unconditional_embeddings: Embeddings of the empty prompt, same shape.
+            guidance_scale: Weight of the conditional branch, see Ho and Salimans 2022.
+            conditioning: Mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w).
+
+        Returns:
+            The prediction in the parametrisation of the checkpoint (noise, v, …), shape (N, C, h, w).
+        """
+        import torch
+
+        inputs = latents if conditioning is None else torch.cat([latents, conditioning], dim=1)
+        inputs = inputs.to(self.dtype)
+        if unconditional_embeddings is None or guidance_scale == 1:
+            prediction: torch.Tensor = self.unet(inputs, timestep, prompt_embeddings, return_dict=False)[0]
+            return prediction
+        both = self.unet(
+            torch.cat([inputs, inputs]),
+            timestep,
+            torch.cat([unconditional_embeddings, prompt_embeddings]),
+            return_dict=False,
+        )[0]
+        unconditional, conditional = both.chunk(2)
+        return unconditional + guidance_scale * (conditional - unconditional)
+
+    def scheduler(self, steps: int) -> Any:
+        """Return a DDIM scheduler of diffusers set to a number of steps.
+
+        As the pipelines do, latents are never clipped and the schedule is offset by one step, whatever the
+        checkpoint's configuration says.
+        """
+        from diffusers import DDIMScheduler
+
+        if steps not in self._schedulers:
+            scheduler = DDIMScheduler.from_config(self._scheduler_config, clip_sample=False, steps_offset=1)
+            scheduler.set_timesteps(steps, device=self.device)
+            self._schedulers[steps] = scheduler
+        return self._schedulers[steps]
+
+    @cached_property
+    def _scale_and_shift(self) -> tuple[float, float]:
+        config = self.vae.config
+        return float(config.scaling_factor), float(getattr(config, "shift_factor", None) or 0.0)
+
+    def _latent_distribution(self, images: torch.Tensor) -> Any:
+        return self.vae.encode((images * 2 - 1).to(self.dtype), return_dict=False)[0]
+
+    def _token_counts(self, prompts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self.tokenizer(list(prompts), padding=False, truncation=False).input_ids]
+
+
+def kind_of_unet(input_channels: int, latent_channels: int) -> Kind:
+    """Tell what a UNet was trained for from the channels it takes.
+
+    Raises:
+        ModelError: If they fit neither kind.
+    """
+    if input_channels == latent_channels:
+        return "text-to-image"
+    if input_channels == 2 * latent_channels + 1:
+        return "inpainting"
+    raise ModelError(
+        f"The UNet takes {input_channels} channels for {latent_channels} latent channels. Supported are "
+        f"{latent_channels} (text-to-image) and {2 * latent_channels + 1} (inpainting: latents, mask and latents of "
+        "the masked image)."
+    )
+
+
+def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Lift half precision to float32, in which losses are summed and perturbations are kept."""
+    import torch
+
+    return values.to(torch.promote_types(values.dtype, torch.float32))

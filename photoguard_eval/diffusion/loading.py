@@ -1,0 +1,203 @@
+"""Loads a checkpoint in diffusers' layout: one that the package carries, a folder, or a hub id.
+
+All of them go through the same code. Weights are safetensors only, and the safety checker is not loaded: it blacks
+images out, which would count as a protected edit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from photoguard_eval import resources
+from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, kind_of_unet
+from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
+from photoguard_eval.files import sha256_of_file, sha256_of_json
+
+DEFAULT_MODEL = "inpaint-a"
+
+COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+
+RENAMED = {
+    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+}
+"""Hub ids that no longer exist, and what the same weights are found under."""
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a checkpoint is, found out without loading it.
+
+    Attributes:
+        name: The name it was asked for by.
+        path: Its folder.
+        revision: Commit of the hub, or "" for a folder.
+        weights_sha256: Hash over configurations, tokenizer and weights of all components.
+        kind: What its UNet was trained for.
+    """
+
+    name: str
+    path: Path
+    revision: str
+    weights_sha256: str
+    kind: Kind
+
+
+def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdentity:
+    """Find a checkpoint and hash it, without loading torch.
+
+    Args:
+        name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
+        revision: Commit, tag or branch of a hub id.
+
+    Raises:
+        UnknownNameError: If a plain name is no embedded checkpoint.
+        ModelError: If a folder or hub id is no complete checkpoint, or cannot be had.
+    """
+    folder = _find_folder(name_or_path, revision)
+    _require_complete(folder)
+    files = sorted(
+        path
+        for component in COMPONENTS
+        for path in (folder / component).iterdir()
+        if path.suffix in (".json", ".txt", ".safetensors")
+    )
+    digest = sha256_of_json([[str(path.relative_to(folder)), sha256_of_file(path)] for path in files])
+    unet, vae = _config(folder, "unet"), _config(folder, "vae")
+    return ModelIdentity(
+        name=name_or_path if not Path(name_or_path).is_dir() else folder.resolve().name,
+        path=folder,
+        revision=folder.name if "/" in name_or_path and not Path(name_or_path).is_dir() else "",
+        weights_sha256=digest,
+        kind=kind_of_unet(unet["in_channels"], vae["latent_channels"]),
+    )
+
+
+def load_model(
+    name_or_path: str = DEFAULT_MODEL, *, device: str = "cpu", dtype: str = "float32", revision: str | None = None
+) -> LatentDiffusion:
+    """Load a checkpoint.
+
+    Args:
+        name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
+        device: "cpu" or "cuda".
+        dtype: What to compute in: "float32", "float16" or "bfloat16".
+        revision: Commit, tag or branch of a hub id.
+
+    Raises:
+        UnknownNameError: If a plain name is no embedded checkpoint.
+        ModelError: If the checkpoint is incomplete or cannot be had, or the device is not there.
+        ConfigurationError: If the dtype is unknown.
+    """
+    if dtype not in DTYPES:
+        raise ConfigurationError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}.")
+    require_device(device)
+    folder = _find_folder(name_or_path, revision)
+    _require_complete(folder)
+
+    import torch
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    numbers = getattr(torch, dtype)
+    weights = {"use_safetensors": True, "local_files_only": True}
+    try:
+        vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", dtype=numbers, **weights)
+        unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=numbers, **weights)
+        text_encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=numbers, **weights)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"The checkpoint {folder} cannot be loaded: {error}. It must be a whole diffusers folder with safetensors "
+            "weights."
+        ) from error
+    return LatentDiffusion(
+        vae.to(device), unet.to(device), text_encoder.to(device), tokenizer, _config(folder, "scheduler")
+    )
+
+
+def require_device(device: str) -> None:
+    """Check that a device is there.
+
+    Raises:
+        ModelError: If it is a GPU and there is none.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ModelError(
+            "--gpu needs a CUDA device, and torch sees none. Run on a machine with a GPU and a CUDA build of torch "
+            "(check with `python -c 'import torch; print(torch.cuda.is_available())'`), or leave --gpu out to run on "
+            "the processor."
+        )
+
+
+def _find_folder(name_or_path: str, revision: str | None) -> Path:
+    embedded = resources.embedded_checkpoints()
+    if name_or_path in embedded:
+        return embedded[name_or_path]
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    if name_or_path.count("/") == 1 and not name_or_path.startswith((".", "/", "~")):
+        return _hub_snapshot(name_or_path, revision)
+    raise UnknownNameError(
+        "model", name_or_path, embedded, "Or give a diffusers folder that exists, or a hub id as owner/name."
+    )
+
+
+def _hub_snapshot(repository: str, revision: str | None) -> Path:
+    if repository in RENAMED:
+        raise ModelError(f"{repository} no longer exists on the hub. Use {RENAMED[repository]}.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = ["model_index.json", *(f"{component}/*" for component in COMPONENTS)]
+    wanted: dict[str, Any] = {
+        "revision": revision,
+        "allow_patterns": patterns,
+        "ignore_patterns": ["*.bin", "*.ckpt", "*.fp16.*", "*.non_ema.*", "*.msgpack"],
+    }
+    try:
+        return Path(snapshot_download(repository, local_files_only=True, **wanted))
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return Path(snapshot_download(repository, **wanted))
+    except (OSError, HfHubHTTPError) as error:
+        raise ModelError(
+            f"The model {repository} is not in the local cache and could not be downloaded ({error}). Check the id; "
+            f"on a machine with access to the hub run `hf download {repository}`, and copy the cache folder here (HF_HOME)."
+        ) from error
+
+
+def _require_complete(folder: Path) -> None:
+    missing = [
+        name
+        for name in ("model_index.json", *COMPONENTS)
+        if not ((folder / name).is_file() if name.endswith(".json") else (folder / name).is_dir())
+    ]
+    if missing:
+        raise ModelError(
+            f"{folder} is no complete diffusers checkpoint: {', '.join(missing)} missing. Give the folder that "
+            "`save_pretrained` wrote, with model_index.json and all components."
+        )
+
+
+def _config(folder: Path, component: str) -> dict[str, Any]:
+    name = "scheduler_config.json" if component == "scheduler" else "config.json"
+    path = folder / component / name
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}). Restore it from the checkpoint.") from error
+    return config

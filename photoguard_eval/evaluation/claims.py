@@ -1,0 +1,134 @@
+"""The paper's claims, each with the margin by which a result supports it.
+
+From Section 4.2 and Appendix C.1: edits of immunized images are less similar to the edits of the originals than
+edits of images with random noise are; the diffusion attack leaves them less similar than the encoder attack; and it
+lowers the similarity of the edit to the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, MethodResult, MetricInfo
+from photoguard_eval.evaluation.statistics import paired_difference
+
+SIMILARITY_TABLES = ("6", "10")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One of the paper's orderings: the edits under `stronger` are less similar than those under `weaker`."""
+
+    id: str
+    statement: str
+    stronger: str
+    weaker: str
+
+
+COMPARISONS = (
+    Comparison(
+        "encoder-beats-noise",
+        "The encoder attack leaves the edit less similar to the original's edit than random noise does",
+        "encoder",
+        "noise",
+    ),
+    Comparison(
+        "diffusion-beats-noise",
+        "The diffusion attack leaves the edit less similar to the original's edit than random noise does",
+        "diffusion",
+        "noise",
+    ),
+    Comparison(
+        "diffusion-beats-encoder",
+        "The diffusion attack leaves the edit less similar to the original's edit than the encoder attack does",
+        "diffusion",
+        "encoder",
+    ),
+)
+
+PROMPT_CLAIM = "diffusion-lowers-prompt-similarity"
+PROMPT_STATEMENT = "The diffusion attack lowers the similarity of the edit to the prompt"
+
+
+def evaluate_claims(
+    result: EvaluationResult, held_in_baseline: Mapping[str, bool] | None = None
+) -> tuple[ClaimOutcome, ...]:
+    """Measure every claim that a result has the rows for.
+
+    Args:
+        result: The result of an evaluation.
+        held_in_baseline: Which claims held when the baseline was blessed, by id; None without a baseline.
+
+    Returns:
+        One outcome per claim, metric and editor, in the order of the report.
+    """
+    held = held_in_baseline or {}
+    outcomes = [*_similarity_claims(result), *_prompt_claims(result)]
+    return tuple(outcome.model_copy(update={"held_in_baseline": held.get(outcome.id)}) for outcome in outcomes)
+
+
+def claim_id(claim: str, metric: str, editor: str) -> str:
+    """Return the stable name of a claim about a metric under an editor."""
+    return f"{claim}/{metric}/{editor}"
+
+
+def _similarity_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
+    for editor in result.editors:
+        rows = _rows_by_attack(result, editor)
+        for comparison in COMPARISONS:
+            stronger, weaker = rows.get(comparison.stronger), rows.get(comparison.weaker)
+            if stronger is None or weaker is None:
+                continue
+            for metric in result.metrics:
+                if metric.table in SIMILARITY_TABLES:
+                    margin, error = _margin(metric, stronger, weaker)
+                    yield _outcome(comparison.id, comparison.statement, editor, metric, margin, error)
+
+
+def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
+    for editor in result.editors:
+        diffusion, original = _rows_by_attack(result, editor).get("diffusion"), result.original(editor)
+        if diffusion is None or original is None:
+            continue
+        for metric in result.metrics:
+            if metric.table == "figure 7":
+                margin, error = _margin(metric, diffusion, original)
+                yield _outcome(PROMPT_CLAIM, PROMPT_STATEMENT, editor, metric, margin, error)
+
+
+def _rows_by_attack(result: EvaluationResult, editor: str) -> dict[str, MethodResult]:
+    """Return the first row of each attack by name: the one with the preset's arguments, if it is there."""
+    rows: dict[str, MethodResult] = {}
+    for method in result.methods:
+        if method.attack is not None and method.editor == editor:
+            plain = method.attack.label == method.attack.name
+            if plain or method.attack.name not in rows:
+                rows[method.attack.name] = method
+    return rows
+
+
+def _margin(metric: MetricInfo, stronger: MethodResult, weaker: MethodResult) -> tuple[float, float | None]:
+    """Return by how much `stronger` is less similar, and the standard error over the cases."""
+    sign = 1.0 if metric.higher_is_more_similar else -1.0
+    if metric.kind == "distribution":
+        return sign * (weaker.metrics[metric.name].mean - stronger.metrics[metric.name].mean), None
+    mean, error = paired_difference(
+        [case.scores[metric.name] for case in weaker.cases], [case.scores[metric.name] for case in stronger.cases]
+    )
+    return sign * mean, error
+
+
+def _outcome(
+    claim: str, statement: str, editor: str, metric: MetricInfo, margin: float, error: float | None
+) -> ClaimOutcome:
+    return ClaimOutcome(
+        id=claim_id(claim, metric.name, editor),
+        statement=statement,
+        editor=editor,
+        metric=metric.name,
+        margin=margin,
+        standard_error=error,
+        holds=margin > 0,
+        held_in_baseline=None,
+    )

@@ -1,0 +1,353 @@
+"""Runs a plan: immunize, edit, score, and put the result together.
+
+Only what the store lacks is computed. Images run in batches whose composition depends on the plan alone, so that an
+interrupted run that goes on later gives the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from photoguard_eval.attacks import Attack, AttackBatch
+from photoguard_eval.attacks.harness import immunize
+from photoguard_eval.diffusion import CostMeter, load_model
+from photoguard_eval.errors import AttackError
+from photoguard_eval.evaluation.plan import EditCell, ImmunizeCell, Method, Plan, PlannedEditor, library_versions
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.results import (
+    AttackInfo,
+    CaseInfo,
+    CaseResult,
+    Cost,
+    DatasetInfo,
+    EvaluationResult,
+    FailedAttack,
+    MethodResult,
+    ModelInfo,
+    Provenance,
+    Summary,
+    ThreatModelInfo,
+)
+from photoguard_eval.evaluation.scoring import Scorer
+from photoguard_eval.evaluation.statistics import summarize
+from photoguard_eval.evaluation.store import Store
+from photoguard_eval.images import decode_png, encode_png, require_multiple, to_8bit
+from photoguard_eval.randomness import CaseGenerators
+from photoguard_eval.registry import Plugin
+from photoguard_eval.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.diffusion import LatentDiffusion
+
+LIBRARIES = ("torch", "diffusers", "transformers", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy", "pillow")
+
+
+@dataclass
+class Evaluation:
+    """The run of a plan.
+
+    Attributes:
+        plan: What to run.
+        store: Where artifacts are.
+        progress: Where to report.
+        computed: How many cells this run computed; 0 when all of them were in the store.
+    """
+
+    plan: Plan
+    store: Store
+    progress: Progress
+    computed: int = 0
+    _model: LatentDiffusion | None = None
+    _failures: dict[str, FailedAttack] = field(default_factory=dict)
+
+    def run(self) -> EvaluationResult:
+        """Compute what is missing and return the result, which is also written to the store.
+
+        An attack that fails or breaks its budget is stopped and listed in the result; the others go on.
+
+        Raises:
+            PhotoguardError: If the model cannot be loaded, an image does not fit it, a metric gives NaN, or the
+                disk is full; everything that was finished stays in the store.
+        """
+        started = datetime.datetime.now(datetime.UTC)
+        clock = time.monotonic()
+        for method in self.plan.methods:
+            self._immunize(method)
+        for method in (*self.plan.originals, *self._standing_methods()):
+            self.edit(method)
+        result = self._assemble(self._provenance(started, clock))
+        for key in dict.fromkeys(self.store.damaged):
+            self.progress.say(f"Damaged in the store and computed again: {key[:16]}…")
+        self.store.write_result(result)
+        return result
+
+    def _standing_methods(self) -> list[Method]:
+        return [method for method in self.plan.methods if method.attack and method.attack.label not in self._failures]
+
+    @property
+    def model(self) -> LatentDiffusion:
+        """The model, loaded when first needed."""
+        if self._model is None:
+            request = self.plan.request
+            self._model = load_model(
+                request.model, device=request.device, dtype=request.dtype, revision=request.revision
+            )
+            for case in self.plan.cases:
+                require_multiple(case.image(), self._model.size_multiple, case.id)
+        return self._model
+
+    def _immunize(self, method: Method) -> None:
+        attack = method.attack
+        if attack is None or attack.label in self._failures:
+            return
+        missing = {cell.key for cell in method.immunize if self.store.image(cell.key) is None}
+        todo = [batch for batch in self._batches(method.immunize) if any(cell.key in missing for cell in batch)]
+        name = f"{attack.label}: immunize for {method.editor}"
+        with self.progress.stage(name, sum(len(batch) for batch in todo)) as stage:
+            for batch in todo:
+                try:
+                    self._immunize_batch(attack, method.editor, batch)
+                except AttackError as error:
+                    self._failures[attack.label] = FailedAttack(
+                        attack=attack.label, editor=method.editor, error=str(error)
+                    )
+                    self.progress.say(f"{attack.label} is stopped: {error}")
+                    return
+                stage.advance(len(batch))
+
+    def _immunize_batch(self, attack: Plugin[Attack], editor: str, cells: Sequence[ImmunizeCell]) -> None:
+        batch = attack_batch(self.model, attack.instance, cells, self.plan.editors[editor])
+        meter = CostMeter(self.model)
+        generators = CaseGenerators.from_seeds([cell.seed for cell in cells])
+        finished = immunize(attack.instance, self.model, batch, generators, meter)
+        cost = Cost(**meter.cost(len(cells)), batch_size=len(cells))
+        for cell, immunized in zip(cells, finished, strict=True):
+            facts = {
+                "linf_levels": immunized.perturbation.linf_levels,
+                "rms_levels": immunized.perturbation.rms_levels,
+                "cost": cost.model_dump(mode="json"),
+            }
+            self.store.put_image(cell.key, immunized.png, facts)
+            self.computed += 1
+
+    def edit(self, method: Method) -> None:
+        """Compute the edits of a method that the store lacks."""
+        missing = {cell.key for cell in method.edits if self.store.image(cell.key) is None}
+        todo = [batch for batch in self._batches(method.edits) if any(cell.key in missing for cell in batch)]
+        name = f"{method.attack.label if method.attack else 'original'}: edit by {method.editor}"
+        with self.progress.stage(name, sum(len(batch) for batch in todo)) as stage:
+            for batch in todo:
+                self._edit_batch(method, batch)
+                stage.advance(len(batch))
+
+    def _edit_batch(self, method: Method, cells: Sequence[EditCell]) -> None:
+        import torch
+
+        planned = self.plan.editors[method.editor]
+        originals = torch.cat([cell.case.image() for cell in cells]).to(self.model.device)
+        images = originals
+        if method.attack is not None:
+            images = torch.cat([self._immunized(cell) for cell in cells]).to(self.model.device)
+        edits = planned.plugin.instance.edit(
+            self.model,
+            images,
+            torch.cat([cell.case.mask() for cell in cells]).to(self.model.device),
+            tuple(cell.case.prompt for cell in cells),
+            tuple(cell.seed for cell in cells),
+            planned.settings,
+            originals=originals,
+        )
+        for cell, edit in zip(cells, to_8bit(edits).cpu(), strict=True):
+            self.store.put_image(cell.key, encode_png(edit), {})
+            self.computed += 1
+
+    def _immunized(self, cell: EditCell) -> torch.Tensor:
+        png = self.store.image(cell.immunized)
+        assert png is not None, "an image is immunized before it is edited"
+        return decode_png(png)
+
+    def _batches(self, cells: Sequence[Any]) -> list[list[Any]]:
+        size = self.plan.request.batch_size
+        groups: dict[tuple[int, int], list[Any]] = {}
+        for cell in cells:
+            groups.setdefault(cell.case.size(), []).append(cell)
+        return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+
+    def _provenance(self, started: datetime.datetime, clock: float) -> Provenance:
+        earlier = self.store.result(self.plan.id)
+        if self.computed == 0 and earlier is not None:
+            return earlier.provenance
+        return Provenance(
+            package_version=__version__,
+            libraries=library_versions(LIBRARIES),
+            python=platform.python_version(),
+            platform=platform.platform(),
+            threads=_threads(),
+            seed=self.plan.request.seed,
+            batch_size=self.plan.request.batch_size,
+            started=started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - clock,
+            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+
+    def _assemble(self, provenance: Provenance) -> EvaluationResult:
+        plan = self.plan
+        scorer = Scorer(plan, self.store)
+        methods = self._standing_methods()
+        rows: dict[str, list[MethodResult]] = {"originals": [], "methods": []}
+        with self.progress.stage("score", len(methods) + len(plan.originals), unit="method") as stage:
+            for group, members in (("originals", plan.originals), ("methods", methods)):
+                for method in members:
+                    rows[group].append(self._row(scorer, method))
+                    stage.advance(1)
+        return EvaluationResult(
+            id=plan.id,
+            preset=plan.preset.name,
+            model=_model_info(plan),
+            dataset=DatasetInfo(
+                name=plan.dataset.name,
+                sha256=plan.dataset.sha256,
+                n=len(plan.cases),
+                seeds="; ".join(f"{name}: {editor.seeds.origin}" for name, editor in plan.editors.items()),
+            ),
+            editors={name: editor.settings.model_dump(mode="json") for name, editor in plan.editors.items()},
+            metrics=scorer.metric_infos(),
+            cases=_case_infos(plan),
+            originals=tuple(rows["originals"]),
+            methods=tuple(rows["methods"]),
+            failures=tuple(self._failures.values()),
+            provenance=provenance,
+        )
+
+    def _row(self, scorer: Scorer, method: Method) -> MethodResult:
+        by_case: list[dict[str, float]] = [{} for _ in method.edits]
+        metrics: dict[str, Summary] = {}
+        for score in scorer.scores:
+            values = scorer.case_scores(method, score)
+            if values is not None:
+                metrics[score.name] = summarize(values)
+                for row, value in zip(by_case, values, strict=True):
+                    row[score.name] = value
+            set_value = scorer.set_score(method, score)
+            if set_value is not None:
+                metrics[score.name] = Summary(mean=set_value)
+        facts = {cell.key: self.store.facts(cell.key) or {} for cell in method.immunize}
+        cases = tuple(
+            _case_result(cell, facts.get(cell.immunized), scores)
+            for cell, scores in zip(method.edits, by_case, strict=True)
+        )
+        return MethodResult(
+            attack=_attack_info(method.attack) if method.attack else None,
+            editor=method.editor,
+            n=len(cases),
+            metrics=metrics,
+            cases=cases,
+            cost=_mean_cost([Cost.model_validate(fact["cost"]) for fact in facts.values()]),
+        )
+
+
+def attack_batch(
+    model: LatentDiffusion, attack: Attack, cells: Sequence[ImmunizeCell], editor: PlannedEditor
+) -> AttackBatch:
+    """Read the images of cells, and withhold from the attack what its threat model says it does not see."""
+    import torch
+
+    images = torch.cat([cell.case.image() for cell in cells]).to(model.device)
+    masks = torch.cat([cell.case.mask() for cell in cells]).to(model.device)
+    instance = editor.plugin.instance
+    return AttackBatch(
+        images=images,
+        masks=masks if attack.sees_mask and instance.reads_mask else torch.zeros_like(masks),
+        prompts=tuple(cell.case.prompt for cell in cells) if attack.sees_prompt else None,
+        ids=tuple(cell.id for cell in cells),
+        editor=instance,
+        settings=editor.settings,
+    )
+
+
+def _attack_info(attack: Plugin[Attack]) -> AttackInfo:
+    instance = attack.instance
+    threat_model = instance.threat_model
+    return AttackInfo(
+        name=attack.name,
+        label=attack.label,
+        title=instance.title or attack.label,
+        paper=instance.paper,
+        arguments={**attack.arguments, **attack.inputs},
+        source=attack.source,
+        fingerprint=attack.fingerprint,
+        threat_model=ThreatModelInfo(
+            norm=threat_model.norm,
+            epsilon=threat_model.epsilon,
+            sees_model=threat_model.sees_model,
+            sees_mask=threat_model.sees_mask,
+            sees_prompt=threat_model.sees_prompt,
+        ),
+    )
+
+
+def _case_result(cell: EditCell, facts: dict[str, Any] | None, scores: dict[str, float]) -> CaseResult:
+    return CaseResult(
+        case_id=cell.case.id,
+        immunized=cell.immunized,
+        edit=cell.key,
+        linf_levels=facts["linf_levels"] if facts else 0.0,
+        rms_levels=facts["rms_levels"] if facts else 0.0,
+        scores=scores,
+    )
+
+
+def _case_infos(plan: Plan) -> tuple[CaseInfo, ...]:
+    seeds = {name: {cell.case.id: cell.seed for cell in plan.original(name).edits} for name in plan.editors}
+    return tuple(
+        CaseInfo(
+            id=case.id,
+            image_id=case.image_id,
+            prompt=case.prompt,
+            seed={name: by_case[case.id] for name, by_case in seeds.items()},
+            image=str(case.image_path.relative_to(plan.dataset.path)),
+            mask=str(case.mask_path.relative_to(plan.dataset.path)),
+        )
+        for case in plan.cases
+    )
+
+
+def _model_info(plan: Plan) -> ModelInfo:
+    return ModelInfo(
+        name=plan.model.name,
+        revision=plan.model.revision or "",
+        weights_sha256=plan.model.weights_sha256,
+        kind=plan.model.kind,
+        dtype=plan.request.dtype,
+        device=plan.request.device,
+    )
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost | None:
+    if not costs:
+        return None
+    count = len(costs)
+    return Cost(
+        seconds=sum(cost.seconds for cost in costs) / count,
+        gradient_evaluations=sum(cost.gradient_evaluations for cost in costs) / count,
+        unet_calls=sum(cost.unet_calls for cost in costs) / count,
+        encoder_calls=sum(cost.encoder_calls for cost in costs) / count,
+        peak_memory_mib=max(cost.peak_memory_mib for cost in costs),
+        batch_size=max(cost.batch_size for cost in costs),
+    )
+
+
+def _threads() -> int:
+    """Return how many threads torch uses, without loading it for a run that computed nothing."""
+    torch_module = sys.modules.get("torch")
+    return torch_module.get_num_threads() if torch_module else os.cpu_count() or 1

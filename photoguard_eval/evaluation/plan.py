@@ -1,0 +1,305 @@
+"""The plan of an evaluation: all cells and the key of each, before anything heavy is loaded.
+
+A cell's key is the hash of everything that its artifact depends on: the image, mask and prompt, the settings, the
+weights, the code of this package and the versions of the libraries. So a plan can be compared with a store without
+loading a model, a finished cell is never computed again, and a changed one never mistaken for it.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+from photoguard_eval import resources
+from photoguard_eval.attacks import ATTACKS, Attack
+from photoguard_eval.cases import Dataset, EditCase, load_dataset
+from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, Editor, EditSettings, ModelIdentity, identify_model
+from photoguard_eval.errors import ConfigurationError, DuplicateNameError
+from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
+from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds
+from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.randomness import derive_seed
+from photoguard_eval.registry import Plugin
+
+DEFAULT_DATASET = "emoji-scenes"
+DEFAULT_PRESET = "ci"
+
+EDIT_CODE = ("images.py", "randomness.py", "diffusion")
+ATTACK_CODE = (*EDIT_CODE, "attacks/base.py", "attacks/descent.py", "attacks/budget.py", "attacks/harness.py")
+EDIT_LIBRARIES = ("torch", "diffusers", "transformers", "pillow")
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What a user asks for.
+
+    Attributes:
+        model: An embedded checkpoint, a diffusers folder or a hub id.
+        revision: Commit of a hub model.
+        dataset: A dataset of the package or a folder.
+        preset: Name of a preset.
+        attacks: Specs of the attacks; see `photoguard_eval.registry`.
+        seed: Of everything random but the edits, whose seeds are the dataset's.
+        device: "cpu" or "cuda".
+        dtype: "float32", "float16" or "bfloat16".
+        batch_size: How many images run at once.
+        composite: Whose kept pixels an inpainted edit shows, see `EditSettings`; None for the preset's.
+        extractor: Feature extractor of the distribution metrics, see `photoguard_eval.metrics`.
+        clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.
+    """
+
+    model: str = DEFAULT_MODEL
+    revision: str | None = None
+    dataset: str = DEFAULT_DATASET
+    preset: str = DEFAULT_PRESET
+    attacks: tuple[str, ...] = DEFAULT_ATTACKS
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch_size: int = 12
+    composite: str | None = None
+    extractor: str = "auto"
+    clip: str = "auto"
+
+
+@dataclass(frozen=True)
+class ImmunizeCell:
+    """An image to immunize. The prompts of an image share it, unless the attack sees the prompt."""
+
+    id: str
+    case: EditCase
+    key: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class EditCell:
+    """An edit of the original or of an immunized image.
+
+    Attributes:
+        case: The case.
+        seed: The seed of the edit.
+        key: Of the edit's artifact.
+        immunized: Key of the immunized image; "" for an edit of the original.
+    """
+
+    case: EditCase
+    seed: int
+    key: str
+    immunized: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the board and the cells behind it.
+
+    Attributes:
+        attack: The attack; None for the original images.
+        editor: Name of the editor.
+        immunize: Images to immunize; empty for the originals.
+        edits: One edit per case.
+    """
+
+    attack: Plugin[Attack] | None
+    editor: str
+    immunize: tuple[ImmunizeCell, ...]
+    edits: tuple[EditCell, ...]
+
+
+@dataclass(frozen=True)
+class PlannedEditor:
+    """An editor and its settings in this evaluation."""
+
+    plugin: Plugin[Editor]
+    settings: EditSettings
+    seeds: EditSeeds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of an evaluation.
+
+    Attributes:
+        request: What was asked for.
+        preset: The preset.
+        model: The model's identity.
+        dataset: The dataset.
+        cases: The cases that are used of it.
+        editors: The editors by name.
+        attacks: The attacks in the order of the report.
+        originals: Edits of the original images, one method per editor.
+        methods: One method per attack and editor.
+        id: Hash over all keys.
+    """
+
+    request: EvaluationRequest
+    preset: Preset
+    model: ModelIdentity
+    dataset: Dataset
+    cases: tuple[EditCase, ...]
+    editors: Mapping[str, PlannedEditor]
+    attacks: tuple[Plugin[Attack], ...]
+    originals: tuple[Method, ...]
+    methods: tuple[Method, ...]
+    id: str
+
+    @property
+    def embedded_model(self) -> bool:
+        """Whether the model is one that the package carries."""
+        return self.model.name in resources.embedded_checkpoints()
+
+    def original(self, editor: str) -> Method:
+        """Return the edits of the original images under an editor."""
+        return next(method for method in self.originals if method.editor == editor)
+
+
+def build_plan(request: EvaluationRequest) -> Plan:
+    """Check a request and lay out its cells.
+
+    Raises:
+        PhotoguardError: If a name is unknown, an argument is refused or the dataset is not intact.
+    """
+    if request.batch_size < 1:
+        raise ConfigurationError(f"The batch size is {request.batch_size}; expected at least 1.")
+    preset = find_preset(request.preset)
+    model = identify_model(request.model, request.revision)
+    dataset = load_dataset(request.dataset)
+    cases = dataset.select(preset.cases)
+    editors = _plan_editors(request, preset, model, dataset)
+    attacks = create_attacks(request.attacks, preset)
+    context = _Context(request, model, editors)
+    originals = tuple(context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items())
+    methods = tuple(context.method(attack, editor, cases) for editor in editors for attack in attacks)
+    keys = [edit.key for method in (*originals, *methods) for edit in method.edits]
+    plan_id = sha256_of_json([preset.name, request.extractor, request.clip, model.name, dataset.name, keys])
+    return Plan(request, preset, model, dataset, cases, editors, attacks, originals, methods, plan_id)
+
+
+def edits_of_originals(plan: Plan, editor: str, seed_of: Callable[[EditCase], int]) -> Method:
+    """Lay out edits of a plan's original images with other seeds, for the seed search."""
+    return _Context(plan.request, plan.model, plan.editors).original(editor, plan.cases, seed_of)
+
+
+def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack], ...]:
+    """Build the attacks that specs name, with a preset's defaults; a spec given twice counts once.
+
+    Raises:
+        DuplicateNameError: If two different attacks have the same label.
+        ConfigurationError: If there is none.
+    """
+    attacks: dict[str, Plugin[Attack]] = {}
+    for spec in specs:
+        plugin = create_attack(spec, preset)
+        other = attacks.setdefault(plugin.label, plugin)
+        if (other.source, other.fingerprint) != (plugin.source, plugin.fingerprint):
+            raise DuplicateNameError(
+                f"Two attacks are named {plugin.label!r}: of {other.source} and of {plugin.source}. Rename one of them."
+            )
+    if not attacks:
+        raise ConfigurationError("No attack was named. Give at least one, for example --attack noise.")
+    return tuple(attacks.values())
+
+
+def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:
+    """Build an attack with a preset's defaults."""
+    name = spec.partition(",")[0].strip()
+    return ATTACKS.create(spec, preset.attack_defaults.get(name))
+
+
+@lru_cache
+def code_fingerprint(parts: tuple[str, ...]) -> str:
+    """Hash the source of files and folders of this package, so that changed code is never mistaken for the old."""
+    files = []
+    for part in parts:
+        path = resources.PACKAGE / part
+        files.extend(sorted(path.rglob("*.py")) if path.is_dir() else [path])
+    return sha256_of_json([[str(file.relative_to(resources.PACKAGE)), sha256_of_file(file)] for file in files])
+
+
+def library_versions(names: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of libraries, without importing them."""
+    return {name: metadata.version(name) for name in names}
+
+
+def _plan_editors(
+    request: EvaluationRequest, preset: Preset, model: ModelIdentity, dataset: Dataset
+) -> dict[str, PlannedEditor]:
+    editors = {}
+    for name, settings in preset.editors.items():
+        if request.composite is not None:
+            settings = settings.changed(composite=request.composite)
+        editors[name] = PlannedEditor(
+            EDITORS.create(name), settings, choose_seeds(dataset, model, preset.name, name, settings)
+        )
+    return editors
+
+
+@dataclass(frozen=True)
+class _Context:
+    """Makes the keys of one plan."""
+
+    request: EvaluationRequest
+    model: ModelIdentity
+    editors: Mapping[str, PlannedEditor]
+
+    def original(self, editor: str, cases: Sequence[EditCase], seed_of: Callable[[EditCase], int]) -> Method:
+        edits = tuple(self._edit(editor, case, seed_of(case), "") for case in cases)
+        return Method(None, editor, (), edits)
+
+    def method(self, attack: Plugin[Attack], editor: str, cases: Sequence[EditCase]) -> Method:
+        cells: dict[str, ImmunizeCell] = {}
+        edits = []
+        for case in cases:
+            cell = self._immunize(attack, editor, case)
+            cells.setdefault(cell.key, cell)
+            edits.append(self._edit(editor, case, self.editors[editor].seeds.seed(case), cell.key))
+        return Method(attack, editor, tuple(cells.values()), tuple(edits))
+
+    def _immunize(self, attack: Plugin[Attack], editor: str, case: EditCase) -> ImmunizeCell:
+        instance = attack.instance
+        name = case.id if instance.sees_prompt else case.image_id
+        seed = derive_seed(self.request.seed, name, attack.name, editor, "attack")
+        sees_mask = instance.sees_mask and self.editors[editor].plugin.instance.reads_mask
+        key = sha256_of_json(
+            {
+                "stage": "immunize",
+                "code": code_fingerprint(ATTACK_CODE),
+                **self._common(editor),
+                "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
+                "image": [name, case.image_sha256],
+                "mask": case.mask_sha256 if sees_mask else "",
+                "prompt": case.prompt if instance.sees_prompt else "",
+                "seed": seed,
+            }
+        )
+        return ImmunizeCell(name, case, key, seed)
+
+    def _edit(self, editor: str, case: EditCase, seed: int, immunized: str) -> EditCell:
+        key = sha256_of_json(
+            {
+                "stage": "edit",
+                "code": code_fingerprint(EDIT_CODE),
+                **self._common(editor),
+                "original": case.image_sha256,
+                "immunized": immunized,
+                "mask": case.mask_sha256,
+                "prompt": case.prompt,
+                "seed": seed,
+            }
+        )
+        return EditCell(case, seed, key, immunized)
+
+    def _common(self, editor: str) -> dict[str, Any]:
+        planned = self.editors[editor]
+        return {
+            "model": self.model.weights_sha256,
+            "dtype": self.request.dtype,
+            "device": self.request.device,
+            "machine": platform.machine(),
+            "libraries": library_versions(EDIT_LIBRARIES),
+            "editor": [planned.plugin.name, planned.plugin.fingerprint, planned.settings.model_dump(mode="json")],
+        }

@@ -1,0 +1,76 @@
+"""Presets: how many cases, how they are edited, and how long the attacks run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from photoguard_eval.diffusion import EditSettings
+from photoguard_eval.errors import UnknownNameError
+
+DEFAULT_ATTACKS = ("noise", "encoder", "diffusion")
+"""The rows of the paper's tables."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The size of an evaluation.
+
+    Attributes:
+        name: Identifier on the command line.
+        description: What it is for, one sentence.
+        cases: How many cases, spread over the dataset; None for all.
+        editors: Settings of each editor, in the order of the report.
+        attack_defaults: Constructor arguments by the attack's name, used where a spec gives none.
+    """
+
+    name: str
+    description: str
+    cases: int | None
+    editors: Mapping[str, EditSettings]
+    attack_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def _editors(steps: int) -> dict[str, EditSettings]:
+    """Edit with guidance 7.5 and eta 1 (Table 8) in the given number of steps."""
+    settings = EditSettings(num_inference_steps=steps, guidance_scale=7.5, eta=1.0)
+    return {"inpaint": settings, "img2img": settings}
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "smoke",
+            "Whether everything runs: 4 cases, a few steps; its figures mean nothing.",
+            4,
+            _editors(4),
+            {"encoder": {"steps": 10}, "diffusion": {"steps": 4, "denoising_steps": 2}},
+        ),
+        Preset(
+            "ci",
+            "Whether something broke: 12 cases, edits of 25 steps, shortened attacks.",
+            12,
+            _editors(25),
+            {"encoder": {"steps": 100}, "diffusion": {"steps": 40}},
+        ),
+        Preset(
+            "paper",
+            "The paper's setting: every case, Table 8's 100 steps, Table 9's 200 gradient steps.",
+            None,
+            _editors(100),
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """Return a preset by name.
+
+    Raises:
+        UnknownNameError: If there is none of that name.
+    """
+    if name not in PRESETS:
+        raise UnknownNameError("preset", name, PRESETS)
+    return PRESETS[name]

@@ -1,0 +1,96 @@
+"""Progress of a run: one bar per stage on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LINE_INTERVAL_SECONDS = 15.0
+"""How often a stage reports itself where no bar can be drawn."""
+
+
+class Stage(Protocol):
+    """A stage that is under way."""
+
+    def advance(self, count: int) -> None:
+        """Say that so many more units are done."""
+
+
+class Progress:
+    """Reports stages to a stream."""
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+        """Choose where to report.
+
+        Args:
+            stream: Standard error by default.
+            quiet: Whether to report nothing.
+        """
+        self._stream = stream if stream is not None else sys.stderr
+        self._quiet = quiet
+
+    def say(self, message: str) -> None:
+        """Report one line."""
+        if not self._quiet:
+            print(message, file=self._stream, flush=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str = "image") -> Iterator[Stage]:
+        """Report a stage of `total` units while it runs; one without units reports nothing."""
+        if self._quiet or total == 0:
+            yield _Silent()
+        elif self._stream.isatty():
+            from tqdm import tqdm
+
+            with tqdm(total=total, desc=name, unit=unit, file=self._stream, dynamic_ncols=True) as bar:
+                yield _Bar(bar)
+        else:
+            lines = _Lines(name, total, unit, self._stream)
+            yield lines
+            lines.finish()
+
+
+class _Silent:
+    def advance(self, count: int) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, bar: tqdm[None]) -> None:
+        self._bar = bar
+
+    def advance(self, count: int) -> None:
+        self._bar.update(count)
+
+
+class _Lines:
+    def __init__(self, name: str, total: int, unit: str, stream: TextIO) -> None:
+        self._name = name
+        self._total = total
+        self._unit = unit
+        self._stream = stream
+        self._done = 0
+        self._started = time.monotonic()
+        self._reported = self._started
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._reported >= LINE_INTERVAL_SECONDS and self._done < self._total:
+            self._reported = now
+            rate = self._done / (now - self._started)
+            left = (self._total - self._done) / rate
+            self._print(f"{self._done}/{self._total} {self._unit}s, {rate:.2f}/s, {left:.0f} s left")
+
+    def finish(self) -> None:
+        if self._done == self._total:
+            self._print(f"{self._total} {self._unit}s in {time.monotonic() - self._started:.1f} s")
+
+    def _print(self, text: str) -> None:
+        print(f"{self._name}: {text}", file=self._stream, flush=True)

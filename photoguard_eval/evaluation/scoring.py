@@ -1,0 +1,223 @@
+"""Scores of an evaluation: which metrics, on which images, read from the store or computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from photoguard_eval.cases import EditCase
+from photoguard_eval.errors import StoreError
+from photoguard_eval.evaluation.plan import EditCell, Method, Plan, code_fingerprint, library_versions
+from photoguard_eval.evaluation.results import MetricInfo
+from photoguard_eval.evaluation.store import Store
+from photoguard_eval.files import sha256_of_json
+from photoguard_eval.images import decode_png
+from photoguard_eval.metrics import (
+    METRICS,
+    DistributionMetric,
+    FeatureExtractor,
+    Metric,
+    PairwiseMetric,
+    PromptMetric,
+    TextImageModel,
+    select_clip,
+    select_extractor,
+)
+from photoguard_eval.registry import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+SCORE_CODE = ("metrics",)
+IMPERCEPTIBILITY = ("ssim", "psnr")
+"""Pairwise metrics that also compare each immunized image with its original."""
+
+SCORE_LIBRARIES = ("torch", "piq", "torchmetrics", "open_clip_torch", "scipy")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A column of the result: a metric, applied to the edits or to the immunized images themselves.
+
+    Attributes:
+        name: Name of the column.
+        plugin: The metric.
+        subject: What is compared with its counterpart of the original image.
+    """
+
+    name: str
+    plugin: Plugin[Metric]
+    subject: Literal["edit", "immunized"] = "edit"
+
+    @property
+    def metric(self) -> Metric:
+        """The metric itself."""
+        return self.plugin.instance
+
+    @property
+    def label(self) -> str:
+        """The metric's label, marked where it is about the immunized image."""
+        return self.metric.label if self.subject == "edit" else f"{self.metric.label} of immunized"
+
+
+class Scorer:
+    """Computes the scores of methods, or reads them from the store."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """Choose metrics, feature extractor and text-image model for a plan."""
+        self._plan = plan
+        self._store = store
+        self._extractor: FeatureExtractor = select_extractor(plan.request.extractor, plan.embedded_model)
+        self._clip: TextImageModel = select_clip(plan.request.clip, plan.embedded_model)
+        self._images: dict[str, torch.Tensor] = {}
+        plugins = [METRICS.create(name) for name in METRICS.classes()]
+        self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
+            Score(f"immunized_{plugin.name}", plugin, "immunized")
+            for plugin in plugins
+            if plugin.name in IMPERCEPTIBILITY
+        )
+
+    def metric_infos(self) -> tuple[MetricInfo, ...]:
+        """Describe all columns."""
+        return tuple(
+            MetricInfo(
+                name=score.name,
+                label=score.label,
+                kind=score.metric.kind,
+                subject=score.subject,
+                higher_is_more_similar=score.metric.higher_is_more_similar,
+                source=score.metric.source,
+                extractor=self._identity(score.metric),
+                table=score.metric.table if score.subject == "edit" else "",
+            )
+            for score in self.scores
+        )
+
+    def case_scores(self, method: Method, score: Score) -> list[float] | None:
+        """Return a column's value for each case of a method; None where it is a set metric or does not apply.
+
+        An edit of the original has nothing to be compared with, so only its similarity to the prompt is scored.
+        """
+        if isinstance(score.metric, DistributionMetric):
+            return None
+        if method.attack is None and not isinstance(score.metric, PromptMetric):
+            return None
+        key = self._key(method, score)
+        stored = self._store.values(key)
+        if stored is None:
+            stored = {"values": self._compute(method, score)}
+            self._store.put_values(key, stored)
+        return [float(value) for value in stored["values"]]
+
+    def set_score(self, method: Method, score: Score) -> float | None:
+        """Return a set metric of a method; None where the column is no set metric or does not apply."""
+        if not isinstance(score.metric, DistributionMetric) or method.attack is None:
+            return None
+        key = self._key(method, score)
+        stored = self._store.values(key)
+        if stored is None:
+            edits = self.edit_features(method)
+            originals = self.edit_features(self._plan.original(method.editor))
+            stored = {"value": score.metric.compute(edits, originals)}
+            self._store.put_values(key, stored)
+        return float(stored["value"])
+
+    def _key(self, method: Method, score: Score) -> str:
+        cases = [[cell.key, cell.immunized, cell.case.mask_sha256, cell.case.prompt] for cell in method.edits]
+        originals = [cell.key for cell in self._plan.original(method.editor).edits]
+        return sha256_of_json(
+            {
+                "stage": "score",
+                "code": code_fingerprint(SCORE_CODE),
+                "libraries": library_versions(SCORE_LIBRARIES),
+                "metric": [score.name, score.subject, score.plugin.arguments, score.plugin.fingerprint],
+                "identity": self._identity(score.metric),
+                "cases": cases,
+                "originals": originals,
+            }
+        )
+
+    def _identity(self, metric: Metric) -> str:
+        if isinstance(metric, DistributionMetric):
+            return self._extractor.identity
+        return self._clip.identity if isinstance(metric, PromptMetric) else ""
+
+    def _compute(self, method: Method, score: Score) -> list[float]:
+        """Compute a column batch by batch, images of one size at a time."""
+        import torch
+
+        metric = score.metric
+        images = self._immunized(method) if score.subject == "immunized" else self._edits(method.edits)
+        values: dict[int, float] = {}
+        for batch in self._batches(images):
+            shown = torch.cat([images[index] for index in batch])
+            cells = [method.edits[index] for index in batch]
+            ids = tuple(cell.case.id for cell in cells)
+            if isinstance(metric, PromptMetric):
+                scores = metric.compute(self._clip, shown, tuple(cell.case.prompt for cell in cells), ids)
+            elif isinstance(metric, PairwiseMetric):
+                masks = torch.cat([self._mask(method.editor, cell.case) for cell in cells])
+                scores = metric.compute(shown, self._counterparts(method, score, batch), masks, ids)
+            else:
+                raise TypeError(f"{type(metric)} has no value per case")
+            values.update(zip(batch, scores, strict=True))
+        return [values[index] for index in range(len(images))]
+
+    def _counterparts(self, method: Method, score: Score, batch: Sequence[int]) -> torch.Tensor:
+        import torch
+
+        if score.subject == "immunized":
+            return torch.cat([method.edits[index].case.image() for index in batch])
+        originals = self._plan.original(method.editor).edits
+        return torch.cat(self._edits([originals[index] for index in batch]))
+
+    def edit_features(self, method: Method) -> torch.Tensor:
+        """Return the features of a method's edits, (cases, features), that the distribution metrics compare."""
+        return self._features_of(self._edits(method.edits))
+
+    def original_features(self) -> torch.Tensor:
+        """Return the features of the dataset's original images, one row per image."""
+        return self._features_of(
+            [case.image() for case in {case.image_id: case for case in self._plan.dataset.cases}.values()]
+        )
+
+    def _features_of(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        import torch
+
+        rows: dict[int, torch.Tensor] = {}
+        for batch in self._batches(images):
+            features = self._extractor.features(torch.cat([images[index] for index in batch]))
+            rows.update(zip(batch, features, strict=True))
+        return torch.stack([rows[index] for index in range(len(images))])
+
+    def _batches(self, images: Sequence[torch.Tensor]) -> Iterator[list[int]]:
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            by_size.setdefault(tuple(image.shape), []).append(index)
+        for indices in by_size.values():
+            for start in range(0, len(indices), self._plan.request.batch_size):
+                yield indices[start : start + self._plan.request.batch_size]
+
+    def _edits(self, cells: Sequence[EditCell]) -> list[torch.Tensor]:
+        return [self._decoded(cell.key) for cell in cells]
+
+    def _immunized(self, method: Method) -> list[torch.Tensor]:
+        return [self._decoded(cell.immunized) for cell in method.edits]
+
+    def _decoded(self, key: str) -> torch.Tensor:
+        if key not in self._images:
+            png = self._store.image(key)
+            if png is None:
+                raise StoreError(
+                    f"The image {key[:16]}… in {self._store.path} was damaged while the run went on. Run it again."
+                )
+            self._images[key] = decode_png(png)
+        return self._images[key]
+
+    def _mask(self, editor: str, case: EditCase) -> torch.Tensor:
+        """Return the region that the editor repaints: the mask, or everything for an editor that has none."""
+        import torch
+
+        mask = case.mask()
+        return mask if self._plan.editors[editor].plugin.instance.reads_mask else torch.ones_like(mask)

@@ -1,0 +1,92 @@
+"""The search for good seeds (paper, A.1): the most realistic and prompt-faithful edit of each original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.evaluation.execution import Evaluation
+from photoguard_eval.evaluation.plan import Method, Plan, edits_of_originals
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.scoring import Scorer
+from photoguard_eval.evaluation.seeds import FoundSeed, SeedFile, seed_file_path
+from photoguard_eval.evaluation.store import Store
+from photoguard_eval.files import write_atomically
+from photoguard_eval.metrics import realism_scores
+
+PROMPT_METRIC = "clip_similarity"
+REALISM_NEIGHBOURS = 3
+"""Neighbours that the realism score takes its radii from, as its paper does."""
+
+
+def search_seeds(plan: Plan, store: Store, progress: Progress, candidates: int, command: str) -> SeedFile:
+    """Try the seeds 0 to `candidates` − 1 for each case and editor of a plan, and choose the best of each.
+
+    A seed is ranked by the CLIP similarity of the original's edit to the prompt and, separately, by its realism; the
+    one with the lowest sum of ranks wins, a tie goes to the higher similarity. Immunized images play no part. Edits
+    go through the store, so an interrupted search goes on where it stopped.
+
+    Args:
+        plan: Names the cases, editors and model.
+        store: Where the edits are kept.
+        progress: Where to report.
+        candidates: How many seeds to try.
+        command: The command, for the record.
+
+    Raises:
+        ConfigurationError: If there are fewer than two candidates.
+    """
+    if candidates < 2:
+        raise ConfigurationError(f"{candidates} candidate seeds leave nothing to choose; give at least 2.")
+    evaluation = Evaluation(plan, store, progress)
+    scorer = Scorer(plan, store)
+    seeds: dict[str, dict[str, FoundSeed]] = {}
+    for editor in plan.editors:
+        methods = [edits_of_originals(plan, editor, lambda _case, seed=seed: seed) for seed in range(candidates)]
+        for seed, method in enumerate(methods):
+            progress.say(f"{editor}: seed {seed} of {candidates - 1}")
+            evaluation.edit(method)
+        seeds[editor] = _choose(plan, scorer, methods)
+    return SeedFile(
+        model=plan.model.name,
+        weights_sha256=plan.model.weights_sha256,
+        dataset_sha256=plan.dataset.sha256,
+        preset=plan.preset.name,
+        candidates=candidates,
+        command=command,
+        settings={
+            name: editor.settings.model_dump(mode="json", exclude={"composite"})
+            for name, editor in plan.editors.items()
+        },
+        seeds=seeds,
+    )
+
+
+def write_seeds(plan: Plan, found: SeedFile, output: Path | None) -> Path:
+    """Write the record of a search to the dataset's folder, where evaluations read it, or elsewhere."""
+    path = output or seed_file_path(plan.dataset, plan.model.name, plan.preset.name)
+    write_atomically(path, (found.model_dump_json(indent=1) + "\n").encode())
+    return path
+
+
+def _choose(plan: Plan, scorer: Scorer, methods: Sequence[Method]) -> dict[str, FoundSeed]:
+    score = next(score for score in scorer.scores if score.name == PROMPT_METRIC)
+    references = scorer.original_features()
+    similarities = [scorer.case_scores(method, score) or [] for method in methods]
+    realisms = [
+        realism_scores(scorer.edit_features(method), references, REALISM_NEIGHBOURS).tolist() for method in methods
+    ]
+    chosen = {}
+    for index, case in enumerate(plan.cases):
+        similarity = [values[index] for values in similarities]
+        realism = [values[index] for values in realisms]
+        ranks = [a + b for a, b in zip(_ranks(similarity), _ranks(realism), strict=True)]
+        best = min(range(len(methods)), key=lambda seed: (ranks[seed], -similarity[seed]))
+        chosen[case.id] = FoundSeed(seed=best, clip_similarity=similarity[best], realism=realism[best])
+    return chosen
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """Return the rank of each value, 0 for the highest; equal values share the better rank."""
+    return [sum(other > value for other in values) for value in values]

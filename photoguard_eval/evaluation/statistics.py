@@ -1,0 +1,48 @@
+"""Statistics over cases."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from photoguard_eval.evaluation.results import Summary
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Summarise a metric over cases: mean and standard deviation as in Tables 6 and 10, quartiles as in Figure 7."""
+    ordered = sorted(values)
+    return Summary(
+        mean=statistics.fmean(ordered),
+        std=statistics.stdev(ordered) if len(ordered) > 1 else 0.0,
+        first_quartile=quantile(ordered, 0.25),
+        median=quantile(ordered, 0.5),
+        third_quartile=quantile(ordered, 0.75),
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Interpolate a quantile linearly between the neighbouring order statistics.
+
+    Args:
+        ordered: Values in ascending order, at least one.
+        share: In [0, 1]; 0.5 is the median.
+    """
+    position = share * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of first − second over the cases and its standard error.
+
+    Args:
+        first: One value per case.
+        second: Values of the same cases in the same order.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = statistics.fmean(differences)
+    if len(differences) < 2:
+        return mean, 0.0
+    return mean, statistics.stdev(differences) / math.sqrt(len(differences))

@@ -1,0 +1,259 @@
+"""The pytest plug-in behind `bench/`: options, the evaluation as a fixture, and the leaderboard after the run.
+
+The suite is parametrised over what the options choose, before any model is loaded. The evaluation runs once, when
+the first test asks for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photoguard_eval.cli import DEFAULT_REPORTS, DEFAULT_STORE
+from photoguard_eval.errors import PhotoguardError
+from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
+from photoguard_eval.evaluation.execution import Evaluation
+from photoguard_eval.evaluation.gate import bless, check
+from photoguard_eval.evaluation.plan import (
+    DEFAULT_DATASET,
+    DEFAULT_PRESET,
+    EvaluationRequest,
+    Plan,
+    build_plan,
+)
+from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
+from photoguard_eval.evaluation.store import Store
+from photoguard_eval.metrics import METRICS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of the benchmark suite."""
+    group = parser.getgroup("photoguard-eval", "benchmark of image immunization (bench/)")
+    group.addoption("--gpu", action="store_true", help="run on the GPU")
+    group.addoption("--model", default=None, help="embedded checkpoint, diffusers folder or hub id")
+    group.addoption("--dataset", default=DEFAULT_DATASET, help="name or folder of the dataset")
+    group.addoption("--preset", default=DEFAULT_PRESET, help="smoke, ci or paper")
+    group.addoption(
+        "--attack",
+        action="append",
+        default=None,
+        metavar="SPEC",
+        help="an attack: a name with arguments (encoder,target=zero), module:Class, file.py:Class or a folder of "
+        "finished images; repeat it for several",
+    )
+    group.addoption("--store", type=Path, default=DEFAULT_STORE, help="folder of the artifacts")
+    group.addoption("--baseline", type=Path, default=None, help="baseline to compare with instead of the recorded one")
+    group.addoption("--bless", action="store_true", help="record the results as the new baseline")
+
+
+@dataclass
+class BenchRun:
+    """One run of the suite: the plan at collection, the evaluation when it is first needed.
+
+    Attributes:
+        config: pytest's configuration.
+        changes: What `--bless` changed in the baseline.
+    """
+
+    config: pytest.Config
+    changes: list[str] | None = None
+    computed: int = 0
+    _evaluated: bool = field(default=False, init=False)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan that the options describe."""
+        option = self.config.getoption
+        model = {"model": option("--model")} if option("--model") else {}
+        return build_plan(
+            EvaluationRequest(
+                dataset=option("--dataset"),
+                preset=option("--preset"),
+                attacks=tuple(option("--attack") or DEFAULT_ATTACKS),
+                device="cuda" if option("--gpu") else "cpu",
+                **model,
+            )
+        )
+
+    @cached_property
+    def store(self) -> Store:
+        """The artifact store."""
+        return Store(self.config.getoption("--store"))
+
+    @cached_property
+    def result(self) -> EvaluationResult:
+        """The result of the evaluation; computes what the store lacks."""
+        evaluation = Evaluation(self.plan, self.store, Progress())
+        with self._uncaptured():
+            result = evaluation.run()
+        self.computed = evaluation.computed
+        self._evaluated = True
+        return result
+
+    @cached_property
+    def gate(self) -> GateReport:
+        """What the gate found, after `--bless` if that was asked for."""
+        path = self.config.getoption("--baseline")
+        if self.config.getoption("--bless"):
+            self.changes = bless(self.result, path)
+        return check(self.result, path)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the evaluation was run."""
+        return self._evaluated
+
+    def _uncaptured(self) -> Any:
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        return capture.global_and_fixture_disabled()
+
+
+RUN = pytest.StashKey[BenchRun]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse `--gpu` where there is none, before anything is collected."""
+    config.stash[RUN] = BenchRun(config)
+    if config.getoption("--gpu"):
+        from photoguard_eval.diffusion import require_device
+
+        try:
+            require_device("cuda")
+        except PhotoguardError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise the suite over the attacks and metrics of the run."""
+    run = metafunc.config.stash[RUN]
+    if "attack" in metafunc.fixturenames:
+        metafunc.parametrize("attack", [attack.label for attack in _or_exit(lambda: run.plan).attacks])
+    if "similarity_metric" in metafunc.fixturenames:
+        tables = {name: metric.table for name, metric in METRICS.classes().items()}
+        metafunc.parametrize(
+            "similarity_metric", [name for name, table in tables.items() if table in SIMILARITY_TABLES]
+        )
+
+
+def _or_exit(compute: Callable[[], Any]) -> Any:
+    """Compute something; a user's error ends the session with its message alone."""
+    try:
+        return compute()
+    except PhotoguardError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.fixture(scope="session")
+def bench_run(request: pytest.FixtureRequest) -> BenchRun:
+    """The run, with the evaluation and the gate done."""
+    run = request.config.stash[RUN]
+    _or_exit(lambda: run.gate)
+    return run
+
+
+@pytest.fixture(scope="session")
+def result(bench_run: BenchRun) -> EvaluationResult:
+    """The result of the evaluation."""
+    return bench_run.result
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Asserts the paper's claims."""
+
+    outcomes: dict[str, ClaimOutcome]
+
+    def require(self, claim: str, metric: str, editor: str) -> None:
+        """Assert a claim about a metric under an editor.
+
+        A claim that held in the baseline and no longer does fails. One that never held is expected to fail, so it is
+        counted neither as passed nor hidden.
+        """
+        outcome = self.outcomes.get(claim_id(claim, metric, editor))
+        if outcome is None:
+            pytest.skip("the run lacks the attacks that this claim compares")
+        error = "" if outcome.standard_error is None else f" ± {outcome.standard_error:.4f} (standard error)"
+        measured = f"{outcome.statement}: {metric} under {editor}: margin {outcome.margin:+.4f}{error}"
+        if outcome.verdict == "not reproduced":
+            pytest.xfail(f"not reproduced: {measured}")
+        if outcome.verdict == "lost":
+            pytest.fail(f"It held in the baseline and no longer does. {measured}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def claims(bench_run: BenchRun) -> Claims:
+    """The paper's claims as measured."""
+    return Claims({outcome.id: outcome for outcome in bench_run.gate.claims})
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Asserts that measured means stay within the baseline's tolerance."""
+
+    gate: GateReport
+
+    def require(self, attack: str, editor: str, names: Callable[[str], bool]) -> None:
+        """Assert the thresholds of an attack's row.
+
+        Args:
+            attack: The attack's label, or "original".
+            editor: The editor.
+            names: Tells which metrics to check.
+        """
+        stopped = [failure for failure in self.gate.failures if failure.attack == attack]
+        if stopped:
+            pytest.fail(f"{attack} was stopped: {stopped[0].error}", pytrace=False)
+        outcomes = [
+            outcome
+            for outcome in self.gate.thresholds
+            if (outcome.attack, outcome.editor) == (attack, editor) and names(outcome.metric)
+        ]
+        if not outcomes:
+            pytest.skip(f"no baseline for {attack} under {editor}; record one with --bless")
+        failed = [_describe(outcome) for outcome in outcomes if not outcome.passed]
+        if failed:
+            pytest.fail("\n".join(failed), pytrace=False)
+
+
+def _describe(outcome: ThresholdOutcome) -> str:
+    worse = {"above": "rose", "below": "fell", "either": "moved"}[outcome.side]
+    return (
+        f"{outcome.metric} of {outcome.attack} under {outcome.editor} {worse}: baseline {outcome.baseline:.4f}, "
+        f"measured {outcome.measured:.4f}, tolerance {outcome.tolerance:.4f} ({outcome.reason})"
+    )
+
+
+@pytest.fixture(scope="session")
+def thresholds(bench_run: BenchRun) -> Thresholds:
+    """The thresholds of the baseline."""
+    return Thresholds(bench_run.gate)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the leaderboard, what `--bless` changed, and where the page is."""
+    run = config.stash[RUN]
+    if not run.evaluated:
+        return
+    from photoguard_eval.reports import render_terminal, report_evaluation
+
+    paths = report_evaluation(run.plan.dataset.path, run.store.image, run.result, run.gate, DEFAULT_REPORTS)
+    terminalreporter.section("leaderboard")
+    terminalreporter.write_line(render_terminal(run.result, run.gate, colour=sys.stdout.isatty()))
+    for line in _bless_lines(run.changes):
+        terminalreporter.write_line(line)
+    terminalreporter.write_line(f"Leaderboard: {paths.html.resolve()}")
+
+
+def _bless_lines(changes: list[str] | None) -> Iterator[str]:
+    if changes is not None:
+        yield f"Blessed: {len(changes)} values changed in the baseline." if changes else "Blessed: nothing changed."
+        yield from (f"  {change}" for change in changes)

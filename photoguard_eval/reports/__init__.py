@@ -1,0 +1,18 @@
+"""What people read: tables, Figure 7, the Markdown report and the page. Nothing here loads torch."""
+
+from __future__ import annotations
+
+from photoguard_eval.reports.pictures import ReportImages, StoreImages
+from photoguard_eval.reports.tables import leaderboard_rows, leaderboard_tables
+from photoguard_eval.reports.terminal import terminal_report
+from photoguard_eval.reports.writing import ReportPaths, write_reports
+
+__all__ = [
+    "ReportImages",
+    "ReportPaths",
+    "StoreImages",
+    "leaderboard_rows",
+    "leaderboard_tables",
+    "terminal_report",
+    "write_reports",
+]

@@ -1,0 +1,104 @@
+"""How reports call methods, editors and files, and how they print numbers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo, Summary
+
+NO_IMMUNIZATION = "No immunization"
+MISSING = "–"
+
+_PAPER_TITLE = re.compile(r"^Immunization(?: baseline)? \(([^()]*)\)(.*)$", re.DOTALL)
+_DECIMALS = ((100.0, 1), (10.0, 2), (0.1, 3), (0.01, 4))
+
+
+@dataclass(frozen=True)
+class EditorText:
+    """An editor in words.
+
+    Attributes:
+        title: Heading.
+        explanation: What it does to an image, one sentence.
+        uses_mask: Whether the mask has a part in it.
+    """
+
+    title: str
+    explanation: str
+    uses_mask: bool
+
+
+_EDITORS = {
+    "inpaint": EditorText(
+        "Inpainting", "The white region of the mask is repainted after the prompt; the rest of the image is kept.", True
+    ),
+    "img2img": EditorText(
+        "Image to image",
+        "The whole image is redrawn after the prompt, starting from the image; no mask is used.",
+        False,
+    ),
+}
+
+
+def editor_text(name: str) -> EditorText:
+    """Describe an editor; one that is not known here goes by its name."""
+    return _EDITORS.get(name, EditorText(name, f"Edited by the editor {name}.", True))
+
+
+def editor_methods(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return the rows of an editor in the order of the result."""
+    return tuple(method for method in result.methods if method.editor == editor)
+
+
+def method_label(method: MethodResult) -> str:
+    """Return the label of a row's attack, or the name of the row of unprotected images."""
+    return method.attack.label if method.attack else NO_IMMUNIZATION
+
+
+def method_titles(methods: Sequence[MethodResult]) -> tuple[str, ...]:
+    """Name rows as the paper does; titles that occur twice get the attack's label behind them."""
+    titles = [method.attack.title if method.attack else NO_IMMUNIZATION for method in methods]
+    counts = Counter(titles)
+    return tuple(
+        title if counts[title] == 1 else f"{title} [{method_label(method)}]"
+        for title, method in zip(titles, methods, strict=True)
+    )
+
+
+def short_title(title: str) -> str:
+    """Shorten the paper's form of a title for figures: "Immunization (Encoder attack)" is "Encoder attack"."""
+    found = _PAPER_TITLE.match(title)
+    return found.group(1) + found.group(2) if found else title
+
+
+def column_label(metric: MetricInfo) -> str:
+    """Return a metric's label with the paper's arrow, which points to increasing image similarity."""
+    return f"{metric.label} {'↑' if metric.higher_is_more_similar else '↓'}"
+
+
+def decimals_for(values: Sequence[float]) -> int:
+    """Choose how many decimals a column is printed with, from its largest value: three or four digits of it."""
+    largest = max((abs(value) for value in values), default=0.0)
+    if largest == 0:
+        return 3
+    return next((decimals for bound, decimals in _DECIMALS if largest >= bound), 5)
+
+
+def number(value: float, decimals: int, signed: bool = False) -> str:
+    """Print a number with a fixed count of decimals and a real minus sign."""
+    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+
+
+def mean_and_std(summary: Summary, decimals: int) -> str:
+    """Print "mean ± std", or the mean alone for a set metric."""
+    mean = number(summary.mean, decimals)
+    return mean if summary.std is None else f"{mean} ± {number(summary.std, decimals)}"
+
+
+def file_stem(result: EvaluationResult) -> str:
+    """Return the name that the files of a result's report share: model, dataset and preset."""
+    name = "-".join([result.model.name, result.dataset.name, result.preset]).replace("/", "--")
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".-")

@@ -1,0 +1,413 @@
+"""Tables as data: the paper's Tables 6 and 10, what this benchmark measures besides, and the leaderboard.
+
+A table says what stands where and which value is best; `rendering` prints it for a terminal or as Markdown, and the
+page's template as HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, MethodResult, MetricInfo, Summary
+from photoguard_eval.reports import paper
+from photoguard_eval.reports.naming import (
+    MISSING,
+    column_label,
+    decimals_for,
+    editor_methods,
+    editor_text,
+    mean_and_std,
+    method_label,
+    method_titles,
+    number,
+)
+
+TABLE_6 = ("fid", "precision", "recall", "ssim", "psnr", "vifp", "fsim")
+TABLE_10 = ("sr_sim", "gmsd", "vsi", "dss", "haarpsi")
+BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
+"""Columns of a leaderboard over several results."""
+
+NOTE_ARROWS = (
+    "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
+    "the lowest of a ↑ column and the highest of a ↓ column; the best of the measured rows is bold."
+)
+NOTE_PAPER = f'Rows marked "paper, SD 1.5" are printed in {paper.SOURCE}; they have no part in what is bold.'
+NOTE_PAPER_FEATURES = (
+    "† Computed on Inception-v3 features, as piq does. The paper prints one number, PR, and does not say whether it is "
+    "precision or recall; it stands in the first of the two columns."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, and whether it holds numbers."""
+
+    label: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table.
+
+    Attributes:
+        text: The content.
+        best: Whether it is the best of its column.
+        verdict: Of a claim: how it stands; "" elsewhere.
+    """
+
+    text: str
+    best: bool = False
+    verdict: Literal["", "holds", "gained", "not reproduced", "lost"] = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row; the first cell names it."""
+
+    cells: tuple[Cell, ...]
+    from_paper: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with what has to be known to read it.
+
+    Attributes:
+        title: What it shows.
+        header: The columns.
+        rows: The rows, each as long as the header.
+        notes: Sentences to print under it.
+    """
+
+    title: str
+    header: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = False) -> tuple[Table, ...]:
+    """Return the tables of one editor, in the order of the report; one that would be empty is left out.
+
+    Args:
+        result: The result of an evaluation.
+        editor: Name of the editor.
+        paper_rows: Whether the paper's own rows stand beside the measured ones; for Stable Diffusion models only,
+            and only under the editor that the paper's tables are about.
+    """
+    if not editor_methods(result, editor):
+        return ()
+    printed = paper_rows and editor == paper.EDITOR
+    tables = (
+        _similarity_table(result, editor, "Table 6: similarity of edits", _named(result, TABLE_6), printed),
+        _similarity_table(result, editor, "Table 10: further similarity metrics", _named(result, TABLE_10), printed),
+        _similarity_table(result, editor, "Measures of this benchmark", _further(result), False),
+        _prompt_table(result, editor),
+        _imperceptibility_table(result, editor),
+        _cost_table(result, editor),
+    )
+    return tuple(table for table in tables if len(table.header) > 1 and table.rows)
+
+
+def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]]:
+    """Return one row per attack, editor, model, dataset and preset, for machines.
+
+    Args:
+        results: Results in any order; where several hold the same row, the one that started last wins.
+
+    Returns:
+        Dictionaries with the keys "attack", "editor", "model", "dataset", "preset", "n" and "metrics", which maps
+        each metric's name to {"mean", "std"}; a set metric has no "std".
+    """
+    return [
+        {
+            "attack": method_label(method),
+            "editor": method.editor,
+            "model": result.model.name,
+            "dataset": result.dataset.name,
+            "preset": result.preset,
+            "n": method.n,
+            "metrics": {name: _mean_and_std(summary) for name, summary in method.metrics.items()},
+        }
+        for result, method in _latest(results)
+    ]
+
+
+def leaderboard_tables(results: Sequence[EvaluationResult]) -> tuple[Table, ...]:
+    """Return one table per model, dataset, preset and editor, with the rows of all results.
+
+    Values that were not measured under the conditions of the group's latest result (weights, images, settings of the
+    edits, feature extractor) are marked and never bold.
+    """
+    groups: dict[tuple[str, ...], list[tuple[EvaluationResult, MethodResult]]] = {}
+    for result, method in _latest(results):
+        key = (result.model.name, result.dataset.name, result.preset, method.editor)
+        groups.setdefault(key, []).append((result, method))
+    return tuple(_board_table(key, entries) for key, entries in groups.items())
+
+
+def _mean_and_std(summary: Summary) -> dict[str, float]:
+    if summary.std is None:
+        return {"mean": summary.mean}
+    return {"mean": summary.mean, "std": summary.std}
+
+
+def _latest(results: Sequence[EvaluationResult]) -> list[tuple[EvaluationResult, MethodResult]]:
+    rows: dict[tuple[str, ...], tuple[EvaluationResult, MethodResult]] = {}
+    for result in sorted(results, key=lambda result: result.provenance.started):
+        for method in result.methods:
+            key = (method_label(method), method.editor, result.model.name, result.dataset.name, result.preset)
+            rows[key] = (result, method)
+    return list(rows.values())
+
+
+def _board_table(key: tuple[str, ...], entries: Sequence[tuple[EvaluationResult, MethodResult]]) -> Table:
+    model, dataset, preset, editor = key
+    latest = max((result for result, _ in entries), key=lambda result: result.provenance.started)
+    titles = method_titles([method for _, method in entries])
+    columns = [[Cell(title) for title in titles], [Cell(str(method.n)) for _, method in entries]]
+    header = [Column("Method", numeric=False), Column("n")]
+    marked = False
+    for metric in _named(latest, BOARD):
+        comparable = [_conditions(result, metric) == _conditions(latest, metric) for result, _ in entries]
+        marked = marked or not all(comparable)
+        header.append(Column(column_label(metric)))
+        columns.append(_metric_cells(metric, [method for _, method in entries], comparable))
+    notes = [NOTE_ARROWS, *_extractor_notes(_named(latest, BOARD))]
+    if marked:
+        notes.append(
+            "* Measured with other weights, images, settings or another feature extractor than the latest result: "
+            "not comparable with the rest of the column."
+        )
+    title = f"{editor_text(editor).title} · {model} · {dataset} · {preset}"
+    return Table(title, tuple(header), _rows(columns), tuple(notes))
+
+
+def _conditions(result: EvaluationResult, metric: MetricInfo) -> tuple[Any, ...]:
+    own = result.metric(metric.name)
+    extractor = own.extractor if own else None
+    return (result.model.weights_sha256, result.dataset.sha256, result.dataset.n, result.editors, extractor)
+
+
+def _named(result: EvaluationResult, names: Sequence[str]) -> list[MetricInfo]:
+    return [metric for name in names if (metric := result.metric(name)) is not None]
+
+
+def _further(result: EvaluationResult) -> list[MetricInfo]:
+    shown = (*TABLE_6, *TABLE_10)
+    return [
+        metric
+        for metric in result.metrics
+        if metric.subject == "edit" and metric.kind != "prompt" and metric.name not in shown
+    ]
+
+
+def _similarity_table(
+    result: EvaluationResult, editor: str, title: str, metrics: Sequence[MetricInfo], printed: bool
+) -> Table:
+    methods = editor_methods(result, editor)
+    columns = [[Cell(title) for title in method_titles(methods)]]
+    columns += [_metric_cells(metric, methods) for metric in metrics]
+    rows = _rows(columns)
+    notes = [NOTE_ARROWS, *_extractor_notes(metrics), *_sample_notes(metrics, result)]
+    if printed:
+        rows += _paper_rows(metrics)
+        notes.append(NOTE_PAPER)
+        if any(metric.name in paper.FEATURE_METRICS for metric in metrics):
+            notes.append(NOTE_PAPER_FEATURES)
+    header = (Column("Method", numeric=False), *(Column(column_label(metric)) for metric in metrics))
+    return Table(title, header, rows, tuple(notes))
+
+
+def _metric_cells(
+    metric: MetricInfo, methods: Sequence[MethodResult], comparable: Sequence[bool] | None = None
+) -> list[Cell]:
+    """Print a column; values that are not comparable with the others are marked and never best."""
+    comparable = comparable or [True] * len(methods)
+    summaries = [method.metrics.get(metric.name) for method in methods]
+    means = [summary.mean for summary in summaries if summary is not None]
+    standing = [s.mean for s, same in zip(summaries, comparable, strict=True) if s is not None and same]
+    best = _best(metric, standing)
+    decimals = decimals_for(means)
+    cells = []
+    for summary, same in zip(summaries, comparable, strict=True):
+        if summary is None:
+            cells.append(Cell(MISSING))
+        else:
+            text = mean_and_std(summary, decimals)
+            cells.append(Cell(text if same else f"{text} *", best=same and summary.mean == best))
+    return cells
+
+
+def _best(metric: MetricInfo, means: Sequence[float]) -> float | None:
+    """Return the best mean: of the edit the least similar, of the immunized image the most similar.
+
+    None where there is nothing to compare: fewer than two values, or all of them equal.
+    """
+    if len(set(means)) < 2:
+        return None
+    highest_is_best = metric.higher_is_more_similar == (metric.subject == "immunized")
+    return max(means) if highest_is_best else min(means)
+
+
+def _rows(columns: Sequence[Sequence[Cell]]) -> tuple[Row, ...]:
+    return tuple(Row(cells) for cells in zip(*columns, strict=True))
+
+
+def _paper_rows(metrics: Sequence[MetricInfo]) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            (Cell(f"{row.title}, paper, SD 1.5"), *(_paper_cell(row, metric.name) for metric in metrics)),
+            from_paper=True,
+        )
+        for row in paper.ROWS
+    )
+
+
+def _paper_cell(row: paper.PaperRow, metric: str) -> Cell:
+    value = row.values.get(metric)
+    if value is None:
+        return Cell(MISSING)
+    return Cell(f"{value.text} †" if metric in paper.FEATURE_METRICS else value.text)
+
+
+def _extractor_notes(metrics: Iterable[MetricInfo]) -> list[str]:
+    by_extractor: dict[str, list[str]] = {}
+    for metric in metrics:
+        if metric.extractor:
+            by_extractor.setdefault(metric.extractor, []).append(metric.label)
+    return [f"{', '.join(labels)}: measured with {extractor}." for extractor, labels in by_extractor.items()]
+
+
+def _sample_notes(metrics: Iterable[MetricInfo], result: EvaluationResult) -> list[str]:
+    labels = [metric.label for metric in metrics if metric.kind == "distribution"]
+    others = any(metric.kind != "distribution" for metric in metrics)
+    notes = [f"mean ± standard deviation over n = {result.dataset.n} cases."] if others else []
+    if labels:
+        notes.append(
+            f"{', '.join(labels)}: one value over the set of all {result.dataset.n} edits, biased for sets this small; "
+            "compare rows, not papers."
+        )
+    return notes
+
+
+def _prompt_table(result: EvaluationResult, editor: str) -> Table:
+    original = result.original(editor)
+    methods = ((original,) if original else ()) + editor_methods(result, editor)
+    metrics = [metric for metric in result.metrics if metric.kind == "prompt"]
+    header = [Column("Method", numeric=False)]
+    columns = [[Cell(title) for title in method_titles(methods)]]
+    for metric in metrics:
+        header.append(Column(column_label(metric)))
+        columns.append(_metric_cells(metric, methods))
+        for heading, read in _QUARTILES:
+            header.append(Column(heading if len(metrics) == 1 else f"{metric.label}, {heading}"))
+            columns.append(_quartile_cells(metric, methods, read))
+    notes = (
+        "Mean ± standard deviation and quartiles over the cases, drawn in Figure 7. The arrow points to an edit that "
+        "follows the prompt; a good immunization keeps it from doing so.",
+        *_extractor_notes(metrics),
+    )
+    return Table("Figure 7 as numbers: similarity of the edit to the prompt", tuple(header), _rows(columns), notes)
+
+
+_QUARTILES: tuple[tuple[str, Callable[[Summary], float | None]], ...] = (
+    ("25 %", lambda summary: summary.first_quartile),
+    ("median", lambda summary: summary.median),
+    ("75 %", lambda summary: summary.third_quartile),
+)
+
+
+def _quartile_cells(
+    metric: MetricInfo, methods: Sequence[MethodResult], read: Callable[[Summary], float | None]
+) -> list[Cell]:
+    summaries = [method.metrics.get(metric.name) for method in methods]
+    decimals = decimals_for([summary.mean for summary in summaries if summary is not None])
+    values = [read(summary) if summary is not None else None for summary in summaries]
+    return [Cell(MISSING if value is None else number(value, decimals)) for value in values]
+
+
+def _imperceptibility_table(result: EvaluationResult, editor: str) -> Table:
+    methods = editor_methods(result, editor)
+    metrics = [metric for metric in result.metrics if metric.subject == "immunized"]
+    columns = [[Cell(title) for title in method_titles(methods)]]
+    columns += [_metric_cells(metric, methods) for metric in metrics]
+    columns += [
+        [Cell(_budget(method.attack)) for method in methods],
+        [Cell(_largest_change(method)) for method in methods],
+        [Cell(_typical_change(method)) for method in methods],
+        [Cell(_knowledge(method.attack)) for method in methods],
+    ]
+    header = (
+        Column("Method", numeric=False),
+        *(Column(column_label(metric)) for metric in metrics),
+        Column("Budget"),
+        Column("Largest change"),
+        Column("RMS change"),
+        Column("Sees", numeric=False),
+    )
+    notes = (
+        "The immunized image beside the original: here more similar is better, since the change should not be seen. "
+        "Changes are in levels of 1/255, measured on the saved files.",
+    )
+    return Table("Imperceptibility and threat model", header, _rows(columns), notes)
+
+
+def _budget(attack: AttackInfo | None) -> str:
+    if attack is None:
+        return MISSING
+    model = attack.threat_model
+    if model.norm == "linf":
+        return f"ℓ∞ {model.epsilon * 255:.4g}/255"
+    return f"ℓ2 {model.epsilon:.4g}"
+
+
+def _largest_change(method: MethodResult) -> str:
+    return number(max((case.linf_levels for case in method.cases), default=0.0), 1)
+
+
+def _typical_change(method: MethodResult) -> str:
+    return number(sum(case.rms_levels for case in method.cases) / max(len(method.cases), 1), 2)
+
+
+def _knowledge(attack: AttackInfo | None) -> str:
+    if attack is None:
+        return MISSING
+    model = attack.threat_model
+    seen = (("model", model.sees_model), ("mask", model.sees_mask), ("prompt", model.sees_prompt))
+    return ", ".join(name for name, sees in seen if sees) or "nothing"
+
+
+def _cost_table(result: EvaluationResult, editor: str) -> Table:
+    methods = editor_methods(result, editor)
+    header = (
+        Column("Method", numeric=False),
+        Column("Seconds"),
+        Column("Gradient evaluations"),
+        Column("UNet calls"),
+        Column("Encoder calls"),
+        Column("Peak memory, MiB"),
+        Column("Batch size"),
+    )
+    rows = tuple(
+        Row((Cell(title), *_cost_cells(method))) for title, method in zip(method_titles(methods), methods, strict=True)
+    )
+    notes = (
+        f"Mean over the images, on {result.model.device} in {result.model.dtype}. Peak memory is that of a whole batch.",
+    )
+    return Table("Cost of immunizing one image", header, rows, notes)
+
+
+def _cost_cells(method: MethodResult) -> tuple[Cell, ...]:
+    cost = method.cost
+    if cost is None:
+        return (Cell(MISSING),) * 6
+    calls = (cost.gradient_evaluations, cost.unet_calls, cost.encoder_calls)
+    return (
+        Cell(number(cost.seconds, 3 if cost.seconds < 1 else 1)),
+        *(Cell(f"{value:.0f}") for value in calls),
+        Cell(f"{cost.peak_memory_mib:.0f}"),
+        Cell(str(cost.batch_size)),
+    )

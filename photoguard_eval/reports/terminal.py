@@ -1,0 +1,61 @@
+"""The report for a terminal."""
+
+from __future__ import annotations
+
+from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+from photoguard_eval.reports.naming import editor_text
+from photoguard_eval.reports.rendering import render_terminal
+from photoguard_eval.reports.tables import Table, editor_tables
+from photoguard_eval.reports.verdicts import (
+    claims_summary,
+    claims_table,
+    failed_thresholds,
+    gate_verdict,
+    thresholds_table,
+)
+
+
+def terminal_report(
+    result: EvaluationResult, gate: GateReport, *, paper_rows: bool = False, bold: bool = False, width: int = 120
+) -> str:
+    """Print all tables of a result, the claims and the gate's verdict.
+
+    Args:
+        result: The result of an evaluation.
+        gate: What the gate found.
+        paper_rows: Whether the paper's own rows stand beside the measured ones.
+        bold: Whether to use ANSI codes; only where the output is a terminal.
+        width: Columns of the terminal; no line is longer.
+    """
+    parts = [f"{result.model.name} · {result.dataset.name} · preset {result.preset} · n = {result.dataset.n}"]
+    for editor in result.editors:
+        parts.append(_rule(f"{editor_text(editor).title} ({editor})", width))
+        tables: list[Table] = [*editor_tables(result, editor, paper_rows=paper_rows)]
+        claims = claims_table(result, gate, editor)
+        tables += [claims] if claims.rows else []
+        parts += [render_terminal(table, bold=bold, width=width) for table in _without_repeated_notes(tables)]
+    parts.append(_rule("Verdict", width))
+    if gate.claims:
+        parts.append(render_terminal(claims_summary(gate), bold=bold, width=width))
+    broken = failed_thresholds(gate)
+    if broken:
+        parts.append(render_terminal(thresholds_table(result, broken), bold=bold, width=width))
+    parts += [f"Stopped: {failure.attack} ({failure.editor}): {failure.error}" for failure in gate.failures]
+    verdict = gate_verdict(gate)
+    parts.append("\n".join([*verdict.details, verdict.headline]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _rule(text: str, width: int) -> str:
+    return f"── {text} ".ljust(width, "─")
+
+
+def _without_repeated_notes(tables: list[Table]) -> list[Table]:
+    """Print a note only under the first table that has it."""
+    seen: set[str] = set()
+    shortened = []
+    for table in tables:
+        notes = tuple(note for note in table.notes if note not in seen)
+        seen.update(notes)
+        shortened.append(Table(table.title, table.header, table.rows, notes))
+    return shortened

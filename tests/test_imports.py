@@ -1,0 +1,35 @@
+"""Importing the package, and planning with it, loads no heavy library."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "diffusers", "transformers", "piq", "open_clip", "torchmetrics", "matplotlib", "scipy")
+MODULES = (
+    "photoguard_eval",
+    "photoguard_eval.attacks",
+    "photoguard_eval.diffusion",
+    "photoguard_eval.metrics",
+    "photoguard_eval.evaluation.plan",
+    "photoguard_eval.evaluation.execution",
+    "photoguard_eval.evaluation.gate",
+    "photoguard_eval.reports",
+    "photoguard_eval.cli",
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_importing_loads_no_heavy_library(module):
+    command = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_answers_without_a_heavy_library():
+    command = (
+        "import sys; from photoguard_eval.cli import build_parser; build_parser().format_help(); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
