@@ -120,13 +120,13 @@ class Registry(Generic[T]):
         return sorted({*self._entries, *self._entry_points()})
 
     def classes(self) -> dict[str, type[T]]:
-        """Load every registered class; a broken installed plug-in warns and is left out."""
+        """Load every class, in the order of registration; a broken installed plug-in warns and is left out."""
         for name, entry_point in self._entry_points().items():
             try:
                 self._load_entry_point(name, entry_point)
             except PhotoguardError as error:
                 warnings.warn(str(error), stacklevel=2)
-        return {name: self._entries[name].factory for name in sorted(self._entries)}
+        return {name: entry.factory for name, entry in self._entries.items()}
 
     def create(self, spec: str, defaults: Mapping[str, Any] | None = None) -> Plugin[T]:
         """Build the plug-in that a spec names.
@@ -281,7 +281,7 @@ def _convert(value: Any, annotation: Any, owner: str, key: str) -> Any:
 
 def _type_hints(factory: type) -> dict[str, Any]:
     try:
-        return inspect.get_annotations(factory.__init__, eval_str=True)
+        return inspect.get_annotations(vars(factory).get("__init__", factory.__init__), eval_str=True)  # type: ignore[misc]
     except NameError:
         return {}
 

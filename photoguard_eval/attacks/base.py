@@ -174,7 +174,7 @@ def _finished_images(name: str) -> tuple[str, dict[str, Any]] | None:
 
 ATTACKS: Registry[Attack] = Registry(
     "attack",
-    Attack,
+    Attack,  # type: ignore[type-abstract]
     "photoguard_eval.attacks",
     fallback=_finished_images,
     hint="and a folder of already immunized PNG images.",

@@ -65,6 +65,8 @@ class DiffusionAttack(Attack):
 
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
         """See `Attack.perturb`."""
+        import torch
+
         settings = batch.settings.changed(
             num_inference_steps=batch.editor.schedule_length(self.denoising_steps, batch.settings),
             eta=self.eta,
@@ -77,7 +79,7 @@ class DiffusionAttack(Attack):
             inputs = batch.editor.prepare(model, images, batch.masks, settings)
             edits = batch.editor.denoise(model, inputs.repeat(self.repetitions), prompt, None, repeated, settings)
             # In the model's [-1, 1] the gray target is zero, so that the distance is the norm of the edit.
-            distances = (edits * 2 - 1).flatten(1).norm(dim=1)
+            distances = torch.linalg.vector_norm((edits * 2 - 1).flatten(1), dim=1)
             return distances.unflatten(0, (self.repetitions, len(batch))).mean(dim=0)
 
         return projected_gradient_descent(

@@ -74,10 +74,13 @@ class EncoderAttack(Attack):
 
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
         """See `Attack.perturb`."""
+        import torch
+
         target = self._target_latents(model, batch)
 
         def distance_to_target(images: torch.Tensor) -> torch.Tensor:
-            return (model.encode(batch.visible(images, model)) - target).flatten(1).norm(dim=1)
+            distances = (model.encode(batch.visible(images, model)) - target).flatten(1)
+            return torch.linalg.vector_norm(distances, dim=1)
 
         return projected_gradient_descent(
             batch.images,

@@ -194,7 +194,7 @@ class Editor(ABC):
         return torch.where(masks > 0.5, edited, kept.to(edited))
 
 
-EDITORS: Registry[Editor] = Registry("editor", Editor, "photoguard_eval.editors")
+EDITORS: Registry[Editor] = Registry("editor", Editor, "photoguard_eval.editors")  # type: ignore[type-abstract]
 
 register_editor = EDITORS.register
 
@@ -232,7 +232,7 @@ class InpaintEditor(Editor):
         gradient_steps: int | None = None,
     ) -> torch.Tensor:
         """See `Editor.denoise`."""
-        frozen = inputs.image and inputs.image.draw(generators, settings.sample_latents)
+        frozen = None if inputs.image is None else inputs.image.draw(generators, settings.sample_latents)
         noise = _initial_noise(model, inputs, generators)
         conditioning = _conditioning(inputs, generators, settings)
         if frozen is not None and settings.sample_latents:

@@ -212,7 +212,8 @@ class LatentDiffusion:
             return_dict=False,
         )[0]
         unconditional, conditional = both.chunk(2)
-        return unconditional + guidance_scale * (conditional - unconditional)
+        guided: torch.Tensor = unconditional + guidance_scale * (conditional - unconditional)
+        return guided
 
     def scheduler(self, steps: int) -> Any:
         """Return a DDIM scheduler of diffusers set to a number of steps.
@@ -223,7 +224,9 @@ class LatentDiffusion:
         from diffusers import DDIMScheduler
 
         if steps not in self._schedulers:
-            scheduler = DDIMScheduler.from_config(self._scheduler_config, clip_sample=False, steps_offset=1)
+            scheduler = DDIMScheduler.from_config(  # type: ignore[no-untyped-call]
+                self._scheduler_config, clip_sample=False, steps_offset=1
+            )
             scheduler.set_timesteps(steps, device=self.device)
             self._schedulers[steps] = scheduler
         return self._schedulers[steps]

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, kind_of_unet
 from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
 from photoguard_eval.files import sha256_of_file, sha256_of_json
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_MODEL = "inpaint-a"
 
@@ -101,25 +104,34 @@ def load_model(
     _require_complete(folder)
 
     import torch
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     numbers = getattr(torch, dtype)
-    weights = {"use_safetensors": True, "local_files_only": True}
     try:
-        vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", dtype=numbers, **weights)
-        unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=numbers, **weights)
-        text_encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=numbers, **weights)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+        vae, unet, text_encoder, tokenizer = _load_components(folder, numbers)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The checkpoint {folder} cannot be loaded: {error}. It must be a whole diffusers folder with safetensors "
             "weights."
         ) from error
+    # Convolutions of the UNet run about a tenth faster with channels last, on processors and GPUs alike.
+    unet.to(memory_format=torch.channels_last)
     return LatentDiffusion(
         vae.to(device), unet.to(device), text_encoder.to(device), tokenizer, _config(folder, "scheduler")
+    )
+
+
+def _load_components(folder: Path, numbers: torch.dtype) -> tuple[Any, Any, Any, Any]:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    weights: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": numbers}
+    return (
+        AutoencoderKL.from_pretrained(folder, subfolder="vae", **weights),  # type: ignore[no-untyped-call]
+        UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **weights),  # type: ignore[no-untyped-call]
+        CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", **weights),
+        CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True),
     )
 
 
@@ -175,8 +187,9 @@ def _hub_snapshot(repository: str, revision: str | None) -> Path:
         return Path(snapshot_download(repository, **wanted))
     except (OSError, HfHubHTTPError) as error:
         raise ModelError(
-            f"The model {repository} is not in the local cache and could not be downloaded ({error}). Check the id; "
-            f"on a machine with access to the hub run `hf download {repository}`, and copy the cache folder here (HF_HOME)."
+            f"The model {repository} is not in the local cache and could not be downloaded ({error}). Check the "
+            f"id; on a machine with access to the hub run `hf download {repository}`, and copy the cache folder here "
+            "(HF_HOME)."
         ) from error
 
 

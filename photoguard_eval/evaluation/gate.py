@@ -91,7 +91,7 @@ class Baseline(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = BASELINE_SCHEMA
+    schema_version: Literal[1] = 1
     model: str
     weights_sha256: str
     dataset: str

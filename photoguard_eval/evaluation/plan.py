@@ -179,9 +179,9 @@ def build_plan(request: EvaluationRequest) -> Plan:
     return Plan(request, preset, model, dataset, cases, editors, attacks, originals, methods, plan_id)
 
 
-def edits_of_originals(plan: Plan, editor: str, seed_of: Callable[[EditCase], int]) -> Method:
-    """Lay out edits of a plan's original images with other seeds, for the seed search."""
-    return _Context(plan.request, plan.model, plan.editors).original(editor, plan.cases, seed_of)
+def edits_of_originals(plan: Plan, editor: str, seed: int) -> Method:
+    """Lay out edits of a plan's original images with one seed for all cases, for the seed search."""
+    return _Context(plan.request, plan.model, plan.editors).original(editor, plan.cases, lambda _case: seed)
 
 
 def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack], ...]:

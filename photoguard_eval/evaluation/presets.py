@@ -50,10 +50,10 @@ PRESETS = {
         ),
         Preset(
             "ci",
-            "Whether something broke: 12 cases, edits of 25 steps, shortened attacks.",
+            "Whether something broke: 12 cases, edits of 20 steps, shortened attacks.",
             12,
-            _editors(25),
-            {"encoder": {"steps": 100}, "diffusion": {"steps": 40}},
+            _editors(20),
+            {"encoder": {"steps": 80}, "diffusion": {"steps": 30}},
         ),
         Preset(
             "paper",

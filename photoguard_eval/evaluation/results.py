@@ -222,7 +222,7 @@ class EvaluationResult(_Frozen):
         provenance: Under what it ran.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     id: str
     preset: str
     model: ModelInfo

@@ -43,7 +43,7 @@ def search_seeds(plan: Plan, store: Store, progress: Progress, candidates: int, 
     scorer = Scorer(plan, store)
     seeds: dict[str, dict[str, FoundSeed]] = {}
     for editor in plan.editors:
-        methods = [edits_of_originals(plan, editor, lambda _case, seed=seed: seed) for seed in range(candidates)]
+        methods = [edits_of_originals(plan, editor, seed) for seed in range(candidates)]
         for seed, method in enumerate(methods):
             progress.say(f"{editor}: seed {seed} of {candidates - 1}")
             evaluation.edit(method)

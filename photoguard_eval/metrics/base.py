@@ -1,0 +1,186 @@
+"""What a metric is: a number with a direction, a range, and a refusal to average what is not a number."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from photoguard_eval.errors import MetricError
+from photoguard_eval.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.metrics.prompt import TextImageModel
+
+Kind = Literal["pairwise", "distribution", "prompt"]
+PaperTable = Literal["6", "10", "figure 7", ""]
+
+RANGE_TOLERANCE = 1e-3
+"""How far a value may lie outside of its range by float32 arithmetic; it is clipped. What lies further is an error."""
+
+
+class Metric(ABC):
+    """A measure of two images, of two sets of images, or of an image and a text.
+
+    Attributes:
+        name: Identifier in results.
+        label: As the paper prints it.
+        kind: What it compares.
+        higher_is_more_similar: Direction; the arrows of the paper's tables.
+        lower_bound: Least possible value; None if unbounded.
+        upper_bound: Greatest possible value; None if unbounded.
+        minimum_size: Shortest side of an image that it is defined for, in pixels.
+        source: Publication and implementation.
+        table: Where the paper reports it; "" for measures of this benchmark.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    kind: ClassVar[Kind]
+    higher_is_more_similar: ClassVar[bool]
+    lower_bound: ClassVar[float | None] = 0.0
+    upper_bound: ClassVar[float | None] = 1.0
+    minimum_size: ClassVar[int] = 1
+    source: ClassVar[str]
+    table: ClassVar[PaperTable] = ""
+
+    def _checked(self, value: float, subject: str) -> float:
+        """Return a value clipped to the range.
+
+        Raises:
+            MetricError: If it is NaN, infinite or clearly outside of the range.
+        """
+        low = -math.inf if self.lower_bound is None else self.lower_bound
+        high = math.inf if self.upper_bound is None else self.upper_bound
+        if not math.isfinite(value) or not low - RANGE_TOLERANCE <= value <= high + RANGE_TOLERANCE:
+            raise MetricError(
+                f"{self.label} of {subject} is {value}; expected a finite value in [{low:g}, {high:g}]. Look at the "
+                "images: a value outside of the range is never averaged."
+            )
+        return min(max(value, low), high)
+
+    def _require_images(self, *batches: torch.Tensor) -> None:
+        shapes = {tuple(batch.shape) for batch in batches}
+        shape = batches[0].shape
+        if len(shapes) > 1 or len(shape) != 4 or shape[1] != 3:
+            raise MetricError(
+                f"{self.label} was given images of shapes {sorted(shapes)}; expected (N, 3, H, W), the same for all."
+            )
+        if min(shape[-2:]) < self.minimum_size:
+            raise MetricError(
+                f"{self.label} needs images of at least {self.minimum_size} pixels a side, these are {shape[-1]} × "
+                f"{shape[-2]}. Use larger images or leave the metric out."
+            )
+
+    def _checked_all(self, values: Sequence[float], case_ids: Sequence[str]) -> list[float]:
+        if len(values) != len(case_ids):
+            raise MetricError(f"{self.label} returned {len(values)} values for {len(case_ids)} images.")
+        return [self._checked(float(value), case) for value, case in zip(values, case_ids, strict=True)]
+
+
+class PairwiseMetric(Metric):
+    """Compares an image with a reference."""
+
+    kind = "pairwise"
+
+    def compute(
+        self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor, case_ids: Sequence[str]
+    ) -> list[float]:
+        """Compare images pair by pair.
+
+        Args:
+            edited: Shape (N, 3, H, W) in [0, 1].
+            reference: The same shape.
+            masks: Shape (N, 1, H, W), 1 = edited region; read only by the metrics that name it.
+            case_ids: Names of the pairs, for errors.
+
+        Returns:
+            One value per pair.
+
+        Raises:
+            MetricError: If shapes do not fit, images are too small, or a value is NaN or out of range.
+        """
+        import torch
+
+        self._require_images(edited, reference)
+        with torch.no_grad():
+            values = self._scores(edited.float().clamp(0, 1), reference.float().clamp(0, 1), masks)
+        return self._checked_all(values.tolist(), case_ids)
+
+    @abstractmethod
+    def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Return one score per pair, shape (N,)."""
+
+
+class DistributionMetric(Metric):
+    """Compares two sets of images by their features."""
+
+    kind = "distribution"
+
+    def compute(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
+        """Compare two sets.
+
+        Args:
+            edited: Features of the edits of immunized images, (N, D).
+            reference: Features of the edits of the originals, (M, D).
+
+        Raises:
+            MetricError: If there are fewer than two images, features do not fit, or the value is NaN or out of range.
+        """
+        import torch
+
+        if edited.ndim != 2 or reference.ndim != 2 or edited.shape[1] != reference.shape[1]:
+            raise MetricError(
+                f"{self.label} was given features of shapes {tuple(edited.shape)} and {tuple(reference.shape)}; "
+                "expected (N, D) and (M, D)."
+            )
+        if min(len(edited), len(reference)) < 2:
+            raise MetricError(f"{self.label} compares sets of at least 2 images. Use a preset with more cases.")
+        with torch.no_grad():
+            value = self._score(edited.float(), reference.float())
+        return self._checked(value, f"a set of {len(edited)} images")
+
+    @abstractmethod
+    def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
+        """Return the value of the metric."""
+
+
+class PromptMetric(Metric):
+    """Compares an image with the prompt of its edit."""
+
+    kind = "prompt"
+
+    def compute(
+        self, model: TextImageModel, images: torch.Tensor, prompts: Sequence[str], case_ids: Sequence[str]
+    ) -> list[float]:
+        """Compare images with prompts.
+
+        Args:
+            model: Embeds images and texts.
+            images: Shape (N, 3, H, W) in [0, 1].
+            prompts: N texts.
+            case_ids: Names of the cases, for errors.
+
+        Raises:
+            MetricError: If shapes do not fit, or a value is NaN or out of range.
+        """
+        import torch
+
+        self._require_images(images)
+        if len(prompts) != len(images):
+            raise MetricError(f"{self.label} was given {len(images)} images and {len(prompts)} prompts.")
+        with torch.no_grad():
+            values = self._scores(model, images.float().clamp(0, 1), prompts)
+        return self._checked_all(values.tolist(), case_ids)
+
+    @abstractmethod
+    def _scores(self, model: TextImageModel, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Return one score per image, shape (N,)."""
+
+
+METRICS: Registry[Metric] = Registry("metric", Metric, "photoguard_eval.metrics")
+
+register_metric = METRICS.register

@@ -1,0 +1,109 @@
+"""Metrics of two sets of images (paper, Table 6), computed from features of a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from photoguard_eval.metrics.base import DistributionMetric, register_metric
+
+if TYPE_CHECKING:
+    import torch
+
+NEAREST_NEIGHBOURS = 5
+"""Neighbours that the radii of precision and recall reach to; fewer where a set has no more."""
+
+
+@register_metric
+class FrechetInceptionDistance(DistributionMetric):
+    """The Fréchet distance of two Gaussians fitted to the features.
+
+    With fewer images than feature dimensions the covariances are singular and the value is biased upwards by an amount
+    that depends on n; compare it only at equal n, and beside KID, which is unbiased.
+    """
+
+    name = "fid"
+    label = "FID"
+    higher_is_more_similar = False
+    upper_bound = None
+    source = "Heusel et al. 2017; torchmetrics"
+    table = "6"
+
+    def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
+        from torchmetrics.image.fid import FrechetInceptionDistance as Distance
+
+        distance = Distance(feature=_passthrough(edited.shape[1]))
+        distance.set_dtype(edited.double().dtype)
+        distance.update(reference.double(), real=True)
+        distance.update(edited.double(), real=False)
+        return max(0.0, float(distance.compute()))
+
+
+class _PrecisionRecall(DistributionMetric):
+    """Improved precision and recall: manifolds are unions of balls that reach to the k-th nearest neighbour."""
+
+    source = "Kynkäänniemi et al. 2019; piq"
+    table = "6"
+
+    def _pair(self, edited: torch.Tensor, reference: torch.Tensor) -> tuple[float, float]:
+        import piq
+
+        neighbours = min(NEAREST_NEIGHBOURS, len(edited) - 1, len(reference) - 1)
+        precision, recall = piq.PR(nearest_k=neighbours)(reference, edited)
+        return float(precision), float(recall)
+
+
+@register_metric
+class Precision(_PrecisionRecall):
+    """Share of the edits of immunized images that lie in the manifold of the original's edits (the paper's PR)."""
+
+    name = "precision"
+    label = "Precision"
+    higher_is_more_similar = True
+
+    def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
+        return self._pair(edited, reference)[0]
+
+
+@register_metric
+class Recall(_PrecisionRecall):
+    """Share of the original's edits that lie in the manifold of the edits of immunized images."""
+
+    name = "recall"
+    label = "Recall"
+    higher_is_more_similar = True
+
+    def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
+        return self._pair(edited, reference)[1]
+
+
+def realism_scores(features: torch.Tensor, references: torch.Tensor, nearest_k: int) -> torch.Tensor:
+    """Score how realistic single images are (Kynkäänniemi et al. 2019, Eq. 3).
+
+    The score of an image is the largest ratio, over the reference images, of the reference's distance to its k-th
+    nearest neighbour and of the image's distance to the reference: 1 and more lies in the manifold. References whose
+    radius is above the median are left out, as that paper does against outliers.
+
+    Args:
+        features: Shape (N, D).
+        references: Shape (M, D), M > k.
+        nearest_k: Neighbour that radii reach to.
+
+    Returns:
+        Shape (N,); more is more realistic.
+    """
+    import torch
+
+    neighbours = min(nearest_k, len(references) - 1)
+    radii = torch.cdist(references, references).topk(neighbours + 1, largest=False).values[:, -1]
+    kept = radii <= radii.median()
+    distances = torch.cdist(features, references[kept])
+    return (radii[kept] / distances.clamp_min(1e-8)).max(dim=1).values
+
+
+def _passthrough(dimension: int) -> torch.nn.Module:
+    """Return a network that gives back its input, for libraries that insist on computing features."""
+    import torch
+
+    network = torch.nn.Identity()
+    network.num_features = torch.tensor(dimension)
+    return network

@@ -1,0 +1,1 @@
+"""How the embedded checkpoints and datasets are made."""

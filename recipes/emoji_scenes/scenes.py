@@ -1,0 +1,134 @@
+"""The scene generator: seeded and infinite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from recipes.emoji_scenes.looks import apply_look
+from recipes.emoji_scenes.places import Picture, paint_place
+from recipes.emoji_scenes.vocabulary import COLOURS, LOOKS, OBJECTS, PLACES, caption, is_held_out
+
+FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+FONT_SIZE = 109
+"""The only size that the font has bitmaps for."""
+
+SIDE = 64
+
+
+class MissingFontError(Exception):
+    """The emoji font is not installed."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a scene shows."""
+
+    name: str
+    colour: str | None
+    place: str
+    look: str
+
+    @property
+    def caption(self) -> str:
+        """The scene in words; the look has none."""
+        return caption(self.name, self.colour, self.place)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene.
+
+    Attributes:
+        picture: Height × width × RGB, float32 in [0, 1].
+        subject: Height × width: opacity of the object.
+        content: What it shows.
+        left: Left edge of the object's square, in pixels.
+        top: Its upper edge.
+        size: Its side.
+    """
+
+    picture: Picture
+    subject: NDArray[np.float32]
+    content: Content
+    left: int
+    top: int
+    size: int
+
+
+def draw_content(random: Generator, held_out: bool) -> Content:
+    """Draw what a scene shows, from the held-out combinations or from all others."""
+    while True:
+        name, place = str(random.choice(list(OBJECTS))), str(random.choice(PLACES))
+        if is_held_out(name, place) == held_out:
+            break
+    colour = None if random.random() < 0.5 else str(random.choice(list(COLOURS)))
+    return Content(name, colour, place, str(random.choice(list(LOOKS))))
+
+
+def draw_scene(content: Content, random: Generator, font: Path = FONT, side: int = SIDE) -> Scene:
+    """Paint a scene.
+
+    Args:
+        content: What it shows.
+        random: Where place, size, position and deviations of the look are drawn from.
+        font: The file of Noto Color Emoji.
+        side: Pixels a side.
+
+    Raises:
+        MissingFontError: If there is no such file.
+    """
+    picture = paint_place(content.place, side, random)
+    size = int(random.uniform(0.42, 0.72) * side)
+    emoji = _glyph(content.name, size, font)
+    if random.random() < 0.5:
+        emoji = emoji[:, ::-1]
+    colours, opacity = emoji[..., :3], emoji[..., 3]
+    if content.colour:
+        colours = _tint(colours, content.colour)
+    left = int(random.integers(2, side - size - 1))
+    top = int(np.clip(random.normal(0.45, 0.1) * side, 2, side - size - 2))
+    window = (slice(top, top + size), slice(left, left + size))
+    subject = np.zeros((side, side), np.float32)
+    subject[window] = opacity
+    picture[window] = picture[window] * (1 - opacity[..., None]) + colours * opacity[..., None]
+    picture = apply_look(picture, subject, LOOKS[content.look], random)
+    return Scene(picture, subject, content, left, top, size)
+
+
+def _tint(colours: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Give an object one colour, keeping its light and dark."""
+    light = colours @ np.array([0.3, 0.59, 0.11], np.float32)
+    light = ((light - light.min()) / max(1e-3, float(np.ptp(light))))[..., None]
+    shine = 0.25 * np.maximum(light - 0.75, 0)
+    tinted: NDArray[np.float32] = np.clip((0.35 + 0.9 * light) * np.array(COLOURS[name], np.float32) + shine, 0, 1)
+    return tinted
+
+
+@lru_cache(maxsize=4096)
+def _glyph(name: str, size: int, font: Path) -> NDArray[np.float32]:
+    square = _square_glyph(name, font)
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), np.float32) / 255
+
+
+@lru_cache(maxsize=128)
+def _square_glyph(name: str, font: Path) -> Image.Image:
+    if not font.is_file():
+        raise MissingFontError(
+            f"There is no emoji font {font}. Install Debian's package fonts-noto-color-emoji, or give the path of "
+            "NotoColorEmoji.ttf with --font."
+        )
+    sheet = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
+    face = ImageFont.truetype(str(font), FONT_SIZE)
+    ImageDraw.Draw(sheet).text((12, 12), OBJECTS[name], font=face, embedded_color=True)
+    glyph = sheet.crop(sheet.getbbox())
+    side = max(glyph.size)
+    square = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+    square.paste(glyph, ((side - glyph.width) // 2, (side - glyph.height) // 2))
+    return square
