@@ -213,7 +213,7 @@ def _run(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.plan import build_plan
     from photoguard_eval.evaluation.progress import Progress
     from photoguard_eval.evaluation.store import Store
-    from photoguard_eval.reports import leaderboard_rows, render_terminal, report_evaluation
+    from photoguard_eval.reports import StoreImages, leaderboard_rows, terminal_report, write_reports
 
     request = make_request(options)
     if options.gpu:
@@ -222,11 +222,12 @@ def _run(options: argparse.Namespace) -> int:
     store = Store(options.store)
     result = Evaluation(plan, store, Progress(quiet=options.quiet)).run()
     report = check(result)
-    paths = report_evaluation(plan.dataset.path, store.image, result, report, options.reports)
+    images = StoreImages(plan.dataset.path, store.image)
+    paths = write_reports(result, report, options.reports, images, paper_rows=not plan.embedded_model)
     if options.json:
         _print_json(leaderboard_rows([result]))
     else:
-        print(render_terminal(result, report, colour=sys.stdout.isatty()))
+        print(terminal_report(result, report, paper_rows=not plan.embedded_model, bold=sys.stdout.isatty()))
         print(f"\nLeaderboard: {paths.html.resolve()}")
     return EXIT_FAILED_GATE if result.failures else 0
 
@@ -339,9 +340,9 @@ def _device(options: argparse.Namespace) -> str:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
-    from photoguard_eval.evaluation.gate import check
     from photoguard_eval.evaluation.store import Store
-    from photoguard_eval.reports import leaderboard_rows, render_terminal
+    from photoguard_eval.reports import leaderboard_rows, leaderboard_tables
+    from photoguard_eval.reports.rendering import render_terminal
 
     results = Store.existing(options.store).results()
     if options.json:
@@ -349,14 +350,14 @@ def _leaderboard(options: argparse.Namespace) -> int:
         return 0
     if not results:
         raise StoreError(f"{options.store} holds no result yet. Run `photoguard-eval run --store {options.store}`.")
-    for result in results:
-        print(render_terminal(result, check(result), colour=sys.stdout.isatty()))
+    for table in leaderboard_tables(results):
+        print(render_terminal(table, bold=sys.stdout.isatty()), end="\n\n")
     return 0
 
 
 def _gate(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.gate import bless, check
-    from photoguard_eval.reports import render_gate
+    from photoguard_eval.reports import gate_report
 
     result = _latest_result(options.store)
     if options.bless:
@@ -367,7 +368,7 @@ def _gate(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(_gate_json(report))
     else:
-        print(render_gate(result, report))
+        print(gate_report(result, report))
     return 0 if report.passed else EXIT_FAILED_GATE
 
 

@@ -243,11 +243,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run = config.stash[RUN]
     if not run.evaluated:
         return
-    from photoguard_eval.reports import render_terminal, report_evaluation
+    from photoguard_eval.reports import StoreImages, terminal_report, write_reports
 
-    paths = report_evaluation(run.plan.dataset.path, run.store.image, run.result, run.gate, DEFAULT_REPORTS)
+    images, paper_rows = StoreImages(run.plan.dataset.path, run.store.image), not run.plan.embedded_model
+    paths = write_reports(run.result, run.gate, DEFAULT_REPORTS, images, paper_rows=paper_rows)
     terminalreporter.section("leaderboard")
-    terminalreporter.write_line(render_terminal(run.result, run.gate, colour=sys.stdout.isatty()))
+    terminalreporter.write_line(terminal_report(run.result, run.gate, paper_rows=paper_rows, bold=sys.stdout.isatty()))
     for line in _bless_lines(run.changes):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"Leaderboard: {paths.html.resolve()}")

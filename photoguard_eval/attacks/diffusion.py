@@ -80,7 +80,8 @@ class DiffusionAttack(Attack):
             edits = batch.editor.denoise(model, inputs.repeat(self.repetitions), prompt, None, repeated, settings)
             # In the model's [-1, 1] the gray target is zero, so that the distance is the norm of the edit.
             distances = torch.linalg.vector_norm((edits * 2 - 1).flatten(1), dim=1)
-            return distances.unflatten(0, (self.repetitions, len(batch))).mean(dim=0)
+            losses: torch.Tensor = distances.unflatten(0, (self.repetitions, len(batch))).mean(dim=0)
+            return losses
 
         return projected_gradient_descent(
             batch.images,

@@ -80,7 +80,8 @@ class EncoderAttack(Attack):
 
         def distance_to_target(images: torch.Tensor) -> torch.Tensor:
             distances = (model.encode(batch.visible(images, model)) - target).flatten(1)
-            return torch.linalg.vector_norm(distances, dim=1)
+            losses: torch.Tensor = torch.linalg.vector_norm(distances, dim=1)
+            return losses
 
         return projected_gradient_descent(
             batch.images,

@@ -63,8 +63,10 @@ def _run(attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators:
 
     try:
         images = attack.perturb(model, batch, generators)
-    except PhotoguardError:
+    except AttackError:
         raise
+    except PhotoguardError as error:
+        raise AttackError(f"The attack {attack.name!r} cannot run: {error}") from error
     except Exception as error:
         raise AttackError(
             f"The attack {attack.name!r} raised {type(error).__name__}: {error}. Mend the attack; the others go on."

@@ -53,7 +53,7 @@ PRESETS = {
             "Whether something broke: 12 cases, edits of 20 steps, shortened attacks.",
             12,
             _editors(20),
-            {"encoder": {"steps": 80}, "diffusion": {"steps": 30}},
+            {"encoder": {"steps": 60}, "diffusion": {"steps": 24}},
         ),
         Preset(
             "paper",

@@ -395,7 +395,7 @@ def _cost_table(result: EvaluationResult, editor: str) -> Table:
         Row((Cell(title), *_cost_cells(method))) for title, method in zip(method_titles(methods), methods, strict=True)
     )
     notes = (
-        f"Mean over the images, on {result.model.device} in {result.model.dtype}. Peak memory is that of a whole batch.",
+        f"Mean over the images, on {result.model.device} in {result.model.dtype}. Peak memory is a whole batch's.",
     )
     return Table("Cost of immunizing one image", header, rows, notes)
 

@@ -34,16 +34,27 @@ def terminal_report(
         claims = claims_table(result, gate, editor)
         tables += [claims] if claims.rows else []
         parts += [render_terminal(table, bold=bold, width=width) for table in _without_repeated_notes(tables)]
-    parts.append(_rule("Verdict", width))
-    if gate.claims:
-        parts.append(render_terminal(claims_summary(gate), bold=bold, width=width))
+    parts += [_rule("Verdict", width), gate_report(result, gate, bold=bold, width=width)]
+    return "\n\n".join(parts) + "\n"
+
+
+def gate_report(result: EvaluationResult, gate: GateReport, *, bold: bool = False, width: int = 120) -> str:
+    """Print how the claims stand, the thresholds that were not kept, and the verdict.
+
+    Args:
+        result: The result of an evaluation.
+        gate: What the gate found.
+        bold: Whether to use ANSI codes.
+        width: Columns of the terminal.
+    """
+    parts = [render_terminal(claims_summary(gate), bold=bold, width=width)] if gate.claims else []
     broken = failed_thresholds(gate)
     if broken:
         parts.append(render_terminal(thresholds_table(result, broken), bold=bold, width=width))
     parts += [f"Stopped: {failure.attack} ({failure.editor}): {failure.error}" for failure in gate.failures]
     verdict = gate_verdict(gate)
     parts.append("\n".join([*verdict.details, verdict.headline]))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def _rule(text: str, width: int) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
 from photoguard_eval.reports.naming import MISSING, decimals_for, number
 from photoguard_eval.reports.tables import Cell, Column, Row, Table
 
-VERDICTS = ("holds", "gained", "not reproduced", "lost")
+Verdict = Literal["holds", "gained", "not reproduced", "lost"]
+
+VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost")
 
 NOTE_CLAIMS = (
     "Each cell is the margin ± its standard error in the metric's unit, positive where the measurement supports the "
@@ -133,7 +136,7 @@ def _headline(gate: GateReport, reasons: Sequence[str]) -> str:
     return f"The gate passes: {_count(len(gate.thresholds), 'threshold')} kept ({gate.baseline}), no claim lost."
 
 
-def _claims_sentence(counts: Counter[str], compared: bool) -> str:
+def _claims_sentence(counts: Counter[Verdict], compared: bool) -> str:
     total = sum(counts.values())
     held = counts["holds"] + counts["gained"]
     parts = [f"{counts['not reproduced']} not reproduced"]
