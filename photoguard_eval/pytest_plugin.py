@@ -133,6 +133,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise the suite over the attacks and metrics of the run."""
+    if "bench_run" not in metafunc.fixturenames:
+        return
     run = metafunc.config.stash[RUN]
     if "attack" in metafunc.fixturenames:
         metafunc.parametrize("attack", [attack.label for attack in _or_exit(lambda: run.plan).attacks])

@@ -46,7 +46,8 @@ def measure_perturbation(original: torch.Tensor, immunized: torch.Tensor) -> Per
         immunized: The same shape.
     """
     change = (immunized.double() - original.double()) * LEVELS
-    return Perturbation(float(change.abs().max()), float(change.square().mean().sqrt()))
+    # Levels of saved files are whole numbers; float32 in [0, 1] carries them to six decimals.
+    return Perturbation(round(float(change.abs().max()), 6), round(float(change.square().mean().sqrt()), 6))
 
 
 def require_within_budget(

@@ -93,8 +93,11 @@ class SpectralResidualSimilarity(PairwiseMetric):
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
+        import torch
 
-        return _each(piq.srsim(edited, reference, reduction="none"))
+        # Pair by pair: piq scales the saliency maps by the extremes of the whole batch.
+        pairs = zip(edited.split(1), reference.split(1), strict=True)
+        return torch.cat([_each(piq.srsim(image, other, reduction="none")) for image, other in pairs])
 
 
 @register_metric

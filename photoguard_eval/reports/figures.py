@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, Summary
 from photoguard_eval.reports.naming import editor_methods, editor_text, method_titles, short_title
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PROMPT_METRIC = "clip_similarity"
 
-COLOURS = ("#4d4d4d", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")
+COLOURS = ("#7f7f7f", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00")
 """Okabe and Ito's palette, which people with colour-blindness can tell apart; gray for no immunization."""
 
-PANEL_INCHES = (4.2, 3.2)
+INK = "#1c1e21"
+"""Colour of text and lines; on the page it becomes the text's own, so that the figure is legible in dark mode."""
+
+PANEL_INCHES = (4.4, 3.4)
+BAR_INCHES = 0.8
+"""Width of a bar and its label; a panel of many attacks is wider than `PANEL_INCHES`."""
+
+HEADROOM = 1.12
+"""Height of the axis over the tallest error bar, so that values can stand above it."""
 
 
 def figure_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
@@ -26,74 +38,126 @@ def figure_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ..
     return tuple(row for row in rows if PROMPT_METRIC in row.metrics)
 
 
-def figure_7(result: EvaluationResult) -> Figure:
+def figure_editors(result: EvaluationResult) -> tuple[str, ...]:
+    """Return the editors that the figure has a panel for: those whose edits were compared with their prompts."""
+    return tuple(editor for editor in result.editors if figure_rows(result, editor))
+
+
+def figure_7(result: EvaluationResult, editors: Sequence[str]) -> Figure:
     """Draw the mean CLIP similarity of edits and prompts; error bars are the interquartile range over the cases.
 
     Args:
         result: The result of an evaluation.
+        editors: Editors to draw, at least one of `figure_editors`.
 
     Returns:
-        One panel per editor, on a common scale.
+        One panel per editor. All panels of a result are on the same scale, also when they are drawn apart.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    editors = [editor for editor in result.editors if figure_rows(result, editor)]
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(width * max(1, len(editors)), height), layout="constrained")
-    FigureCanvasAgg(figure)
-    for panel, editor in zip(
-        figure.subplots(1, max(1, len(editors)), sharey=True, squeeze=False)[0], editors, strict=False
-    ):
+    bars = max(len(figure_rows(result, editor)) for editor in editors)
+    panel_width = max(width, BAR_INCHES * bars)
+    figure = Figure(figsize=(panel_width * len(editors), height), layout="constrained")
+    lowest, highest = _limits(result)
+    for panel, editor in zip(figure.subplots(1, len(editors), squeeze=False)[0], editors, strict=True):
         _draw_panel(panel, result, editor)
+        panel.set_ylim(lowest, highest)
     return figure
 
 
-def figure_svg(figure: Figure) -> str:
-    """Return a figure as SVG with text as text, the same for the same data."""
+def figure_svg(figure: Figure, prefix: str = "figure") -> str:
+    """Return a figure as an SVG element with text as text, the same for the same data.
+
+    Args:
+        figure: The figure.
+        prefix: Stands before every identifier, so that several figures can stand in one page.
+    """
     import matplotlib
 
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure-7"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r'\b(id="|href="#)', rf"\g<1>{prefix}-", svg).replace("url(#", f"url(#{prefix}-")
+    # matplotlib names the fonts of its own distribution; a page has its own.
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
+    return svg.replace(INK, "currentColor").strip()
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Return a figure as PNG."""
+    """Return a figure as PNG on white, for files."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _draw_panel(panel: Any, result: EvaluationResult, editor: str) -> None:
+def describe_figure(result: EvaluationResult, editor: str) -> str:
+    """Say in words what the panel of an editor shows, for people who cannot see it."""
+    rows = figure_rows(result, editor)
+    values = ", ".join(
+        f"{short_title(title)} {row.metrics[PROMPT_METRIC].mean:.3f}"
+        for title, row in zip(method_titles(rows), rows, strict=True)
+    )
+    return f"Mean CLIP similarity of edit and prompt under {editor_text(editor).title}: {values}."
+
+
+def _limits(result: EvaluationResult) -> tuple[float, float]:
+    """Return a scale that starts at zero, unless a value is below it, and holds every bar and error bar."""
+    summaries = [row.metrics[PROMPT_METRIC] for editor in figure_editors(result) for row in figure_rows(result, editor)]
+    ends = [end for summary in summaries for end in (summary.mean, *_interquartile_range(summary))]
+    return min(0.0, *ends) * HEADROOM, max(0.0, *ends) * HEADROOM
+
+
+def _interquartile_range(summary: Summary) -> tuple[float, float]:
+    """Return the quartiles; the mean twice where a result has none."""
+    first, third = summary.first_quartile, summary.third_quartile
+    return (summary.mean if first is None else first, summary.mean if third is None else third)
+
+
+def _draw_panel(panel: Axes, result: EvaluationResult, editor: str) -> None:
     rows = figure_rows(result, editor)
     summaries = [row.metrics[PROMPT_METRIC] for row in rows]
-    means = [summary.mean for summary in summaries]
-    positions = range(len(rows))
-    panel.bar(positions, means, color=[COLOURS[index % len(COLOURS)] for index in positions], width=0.7)
-    for position, summary in zip(positions, summaries, strict=True):
-        if summary.first_quartile is not None and summary.third_quartile is not None:
-            panel.plot([position] * 2, [summary.first_quartile, summary.third_quartile], color="black", linewidth=1.5)
-            for end in (summary.first_quartile, summary.third_quartile):
-                panel.plot([position - 0.08, position + 0.08], [end] * 2, color="black", linewidth=1.5)
+    positions = list(range(len(rows)))
+    colours = [COLOURS[0], *(COLOURS[1 + index % (len(COLOURS) - 1)] for index in range(len(rows) - 1))]
+    panel.bar(positions, [summary.mean for summary in summaries], color=colours, width=0.7)
+    quartiles = [_interquartile_range(summary) for summary in summaries]
+    # Centred between the quartiles, since the mean of skewed values may lie outside of them.
+    panel.errorbar(
+        positions,
+        [(first + third) / 2 for first, third in quartiles],
+        yerr=[(third - first) / 2 for first, third in quartiles],
+        fmt="none",
+        ecolor=INK,
+        elinewidth=1.2,
+        capsize=4,
+    )
+    for position, summary, (_, third) in zip(positions, summaries, quartiles, strict=True):
+        top = max(summary.mean, third, 0.0)
         panel.annotate(
             f"{summary.mean:.3f}",
-            (position, 0),
-            (0, 4),
+            (position, top),
+            (0, 3),
             textcoords="offset points",
             ha="center",
-            color="white",
-            fontsize=8,
+            color=INK,
+            fontsize=9,
         )
-    panel.set_xticks(list(positions), [_wrapped(short_title(title)) for title in method_titles(rows)], fontsize=8)
-    panel.set_ylabel("CLIP similarity of edit and prompt", fontsize=9)
-    panel.set_title(f"{editor_text(editor).title}, n = {rows[0].n}", fontsize=10)
+    _label_panel(panel, [short_title(title) for title in method_titles(rows)], editor_text(editor).title, rows[0].n)
+
+
+def _label_panel(panel: Axes, names: Sequence[str], title: str, n: int) -> None:
+    # Names come from plug-ins: a dollar sign in one is no formula.
+    labels = ["\n".join(textwrap.wrap(name, 11, break_long_words=False)) for name in names]
+    panel.set_xticks(range(len(names)), labels, fontsize=9, color=INK, parse_math=False)
+    panel.set_ylabel("CLIP similarity to the prompt", fontsize=9, color=INK)
+    panel.set_title(f"{title}, n = {n}", fontsize=10, color=INK, parse_math=False)
+    panel.tick_params(axis="both", color=INK, labelcolor=INK, labelsize=9)
     panel.spines[["top", "right"]].set_visible(False)
-
-
-def _wrapped(title: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(title, 12))
+    panel.spines[["left", "bottom"]].set_color(INK)

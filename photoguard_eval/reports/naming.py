@@ -89,7 +89,8 @@ def decimals_for(values: Sequence[float]) -> int:
 
 def number(value: float, decimals: int, signed: bool = False) -> str:
     """Print a number with a fixed count of decimals and a real minus sign."""
-    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+    rounded = round(value, decimals) or 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}".replace("-", "−")
 
 
 def mean_and_std(summary: Summary, decimals: int) -> str:

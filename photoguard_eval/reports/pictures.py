@@ -6,11 +6,15 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
 
-from photoguard_eval.errors import StoreError
+from photoguard_eval.errors import InvalidImageError, StoreError
 from photoguard_eval.evaluation.results import CaseInfo
+from photoguard_eval.images import _as_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PERTURBATION_FACTOR = 10
 """How much a perturbation is amplified to be seen."""
@@ -19,6 +23,8 @@ MIDDLE_GRAY = 128
 
 LARGEST_SIDE = 256
 """Larger pictures are scaled down for the page, so that sixty cases at 512 pixels stay a page that can be sent."""
+
+JPEG_QUALITY = 80
 
 
 class ReportImages(Protocol):
@@ -58,29 +64,65 @@ class StoreImages:
         return data
 
     def case_image(self, case: CaseInfo) -> bytes:
-        """See `ReportImages.case_image`."""
-        return (self.dataset / case.image).read_bytes()
+        """See `ReportImages.case_image`.
+
+        Raises:
+            InvalidImageError: If the dataset's folder does not hold it.
+        """
+        return self._file(case.image)
 
     def case_mask(self, case: CaseInfo) -> bytes:
-        """See `ReportImages.case_mask`."""
-        return (self.dataset / case.mask).read_bytes()
+        """See `ReportImages.case_mask`.
+
+        Raises:
+            InvalidImageError: If the dataset's folder does not hold it.
+        """
+        return self._file(case.mask)
+
+    def _file(self, name: str) -> bytes:
+        relative = PurePosixPath(name)
+        path = self.dataset / relative
+        if relative.is_absolute() or ".." in relative.parts or not path.is_file():
+            raise InvalidImageError(
+                f"The dataset folder {self.dataset} has no file {name!r}, which the result shows. Give the dataset "
+                "that the result was measured on."
+            )
+        return path.read_bytes()
 
 
-def data_uri(file: bytes) -> str:
-    """Return a picture as a data URI; one larger than `LARGEST_SIDE` is scaled down and stored as lossy WebP."""
+@dataclass(frozen=True)
+class Embedded:
+    """A picture as the page carries it.
+
+    Attributes:
+        uri: The file as a data URI.
+        width: In pixels.
+        height: In pixels.
+        scaled: Whether it was scaled down and is lossy.
+    """
+
+    uri: str
+    width: int
+    height: int
+    scaled: bool
+
+
+def embed(file: bytes) -> Embedded:
+    """Embed an image file: one of up to `LARGEST_SIDE` pixels as it is, a larger one scaled down, as JPEG.
+
+    Args:
+        file: An image file. A small one that is not PNG is embedded as the PNG of its pixels.
+    """
     from PIL import Image
 
     image = Image.open(io.BytesIO(file))
-    if max(image.size) <= LARGEST_SIDE and image.format == "PNG":
-        return _uri("png", file)
-    buffer = io.BytesIO()
-    smaller = image.convert("RGB")
-    smaller.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    smaller.save(buffer, format="WEBP", quality=85)
-    return _uri("webp", buffer.getvalue())
+    if max(image.size) <= LARGEST_SIDE:
+        png = file if image.format == "PNG" else _png(_pixels(file))
+        return Embedded(_uri("png", png), image.width, image.height, scaled=False)
+    return _scaled_down(_pixels(file))
 
 
-def perturbation_png(original: bytes, immunized: bytes) -> bytes:
+def embed_perturbation(original: bytes, immunized: bytes) -> Embedded:
     """Show what was added to an image, ten times as strong, around middle gray.
 
     Args:
@@ -90,12 +132,34 @@ def perturbation_png(original: bytes, immunized: bytes) -> bytes:
     import numpy as np
     from PIL import Image
 
-    before, after = (
-        np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.int16) for file in (original, immunized)
-    )
+    before, after = (np.asarray(_pixels(file), np.int16) for file in (original, immunized))
     shown = np.clip(MIDDLE_GRAY + PERTURBATION_FACTOR * (after - before), 0, 255).astype(np.uint8)
+    image = Image.fromarray(shown)
+    if max(image.size) <= LARGEST_SIDE:
+        return Embedded(_uri("png", _png(image)), image.width, image.height, scaled=False)
+    return _scaled_down(image)
+
+
+def _scaled_down(image: Image) -> Embedded:
+    from PIL.Image import Resampling
+
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Resampling.BOX)
     buffer = io.BytesIO()
-    Image.fromarray(shown).save(buffer, format="PNG")
+    image.save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    return Embedded(_uri("jpeg", buffer.getvalue()), image.width, image.height, scaled=True)
+
+
+def _pixels(file: bytes) -> Image:
+    """Decode a file as the models see it: upright, RGB, transparency over white."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(io.BytesIO(file))
+    return _as_rgb(ImageOps.exif_transpose(image), Path("a picture of the report"))
+
+
+def _png(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -7,8 +7,11 @@ import textwrap
 
 from photoguard_eval.reports.tables import Cell, Row, Table
 
-NAME_WIDTHS = (44, 26, 20)
+NAME_WIDTHS = (60, 44, 36, 30, 26, 22, 18)
 """Widths that the first column is wrapped to, tried in this order until a table fits."""
+
+HEADING_WIDTH = 17
+"""Width that the headings of the other columns are wrapped to."""
 
 _BOLD = "\x1b[1m{}\x1b[0m"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -84,7 +87,8 @@ def _grid(table: Table, bold: bool, name_width: int) -> str:
         [textwrap.fill(row.cells[0].text, name_width), *(_terminal_cell(cell, bold) for cell in row.cells[1:])]
         for row in table.rows
     ]
-    header = [column.label for column in table.header]
+    first, *others = (column.label for column in table.header)
+    header = [first, *(textwrap.fill(label, HEADING_WIDTH, break_long_words=False) for label in others)]
     return tabulate(rows, header, tablefmt="simple", disable_numparse=True, colalign=_alignment(table))
 
 

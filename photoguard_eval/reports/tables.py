@@ -7,7 +7,7 @@ page's template as HTML.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, MethodResult, MetricInfo, Summary
@@ -108,7 +108,23 @@ def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = F
         _imperceptibility_table(result, editor),
         _cost_table(result, editor),
     )
-    return tuple(table for table in tables if len(table.header) > 1 and table.rows)
+    shown = [table for table in tables if len(table.header) > 1 and table.rows]
+    return tuple(without_repeated_notes(shown, set()))
+
+
+def without_repeated_notes(tables: Sequence[Table], seen: set[str]) -> list[Table]:
+    """Keep a note only under the first table that has it.
+
+    Args:
+        tables: Tables in the order in which they are shown.
+        seen: Notes that were shown before; those of these tables are added.
+    """
+    shortened = []
+    for table in tables:
+        notes = tuple(note for note in table.notes if note not in seen)
+        seen.update(notes)
+        shortened.append(replace(table, notes=notes))
+    return shortened
 
 
 def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]]:
@@ -175,7 +191,7 @@ def _board_table(key: tuple[str, ...], entries: Sequence[tuple[EvaluationResult,
         marked = marked or not all(comparable)
         header.append(Column(column_label(metric)))
         columns.append(_metric_cells(metric, [method for _, method in entries], comparable))
-    notes = [NOTE_ARROWS, *_extractor_notes(_named(latest, BOARD))]
+    notes = [NOTE_ARROWS, "Mean ± standard deviation over n cases.", *_extractor_notes(_named(latest, BOARD))]
     if marked:
         notes.append(
             "* Measured with other weights, images, settings or another feature extractor than the latest result: "
@@ -284,7 +300,7 @@ def _extractor_notes(metrics: Iterable[MetricInfo]) -> list[str]:
 def _sample_notes(metrics: Iterable[MetricInfo], result: EvaluationResult) -> list[str]:
     labels = [metric.label for metric in metrics if metric.kind == "distribution"]
     others = any(metric.kind != "distribution" for metric in metrics)
-    notes = [f"mean ± standard deviation over n = {result.dataset.n} cases."] if others else []
+    notes = [f"Mean ± standard deviation over n = {result.dataset.n} cases."] if others else []
     if labels:
         notes.append(
             f"{', '.join(labels)}: one value over the set of all {result.dataset.n} edits, biased for sets this small; "
@@ -301,7 +317,9 @@ def _prompt_table(result: EvaluationResult, editor: str) -> Table:
     columns = [[Cell(title) for title in method_titles(methods)]]
     for metric in metrics:
         header.append(Column(column_label(metric)))
-        columns.append(_metric_cells(metric, methods))
+        cells = _metric_cells(metric, methods)
+        # Where unprotected images have the best value no attack has: nothing is bold then.
+        columns.append([replace(cells[0], best=False), *cells[1:]] if original else cells)
         for heading, read in _QUARTILES:
             header.append(Column(heading if len(metrics) == 1 else f"{metric.label}, {heading}"))
             columns.append(_quartile_cells(metric, methods, read))

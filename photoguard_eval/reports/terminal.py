@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport
 from photoguard_eval.reports.naming import editor_text
 from photoguard_eval.reports.rendering import render_terminal
-from photoguard_eval.reports.tables import Table, editor_tables
+from photoguard_eval.reports.tables import Table, editor_tables, without_repeated_notes
 from photoguard_eval.reports.verdicts import (
     claims_summary,
     claims_table,
@@ -28,12 +30,13 @@ def terminal_report(
         width: Columns of the terminal; no line is longer.
     """
     parts = [f"{result.model.name} · {result.dataset.name} · preset {result.preset} · n = {result.dataset.n}"]
+    seen: set[str] = set()
     for editor in result.editors:
         parts.append(_rule(f"{editor_text(editor).title} ({editor})", width))
         tables: list[Table] = [*editor_tables(result, editor, paper_rows=paper_rows)]
         claims = claims_table(result, gate, editor)
         tables += [claims] if claims.rows else []
-        parts += [render_terminal(table, bold=bold, width=width) for table in _without_repeated_notes(tables)]
+        parts += [render_terminal(table, bold=bold, width=width) for table in without_repeated_notes(tables, seen)]
     parts += [_rule("Verdict", width), gate_report(result, gate, bold=bold, width=width)]
     return "\n\n".join(parts) + "\n"
 
@@ -51,22 +54,12 @@ def gate_report(result: EvaluationResult, gate: GateReport, *, bold: bool = Fals
     broken = failed_thresholds(gate)
     if broken:
         parts.append(render_terminal(thresholds_table(result, broken), bold=bold, width=width))
-    parts += [f"Stopped: {failure.attack} ({failure.editor}): {failure.error}" for failure in gate.failures]
+    stopped = [f"Stopped: {failure.attack} ({failure.editor}): {failure.error}" for failure in gate.failures]
     verdict = gate_verdict(gate)
-    parts.append("\n".join([*verdict.details, verdict.headline]))
+    parts += [textwrap.fill(text, width) for text in stopped]
+    parts.append("\n".join(textwrap.fill(text, width) for text in (*verdict.details, verdict.headline)))
     return "\n\n".join(parts)
 
 
 def _rule(text: str, width: int) -> str:
     return f"── {text} ".ljust(width, "─")
-
-
-def _without_repeated_notes(tables: list[Table]) -> list[Table]:
-    """Print a note only under the first table that has it."""
-    seen: set[str] = set()
-    shortened = []
-    for table in tables:
-        notes = tuple(note for note in table.notes if note not in seen)
-        seen.update(notes)
-        shortened.append(Table(table.title, table.header, table.rows, notes))
-    return shortened

@@ -105,8 +105,8 @@ def thresholds_table(result: EvaluationResult, outcomes: Sequence[ThresholdOutco
         Column("Baseline"),
         Column("Measured"),
         Column("Change"),
-        Column("Tolerance"),
         Column("Rule", numeric=False),
+        Column("Tolerance"),
     )
     rows = tuple(
         Row((Cell(outcome.attack), Cell(outcome.editor), *_threshold_cells(result, outcome))) for outcome in outcomes
@@ -123,8 +123,8 @@ def _threshold_cells(result: EvaluationResult, outcome: ThresholdOutcome) -> tup
         Cell(number(outcome.baseline, decimals)),
         Cell(number(outcome.measured, decimals)),
         Cell(number(change, decimals, signed=True)),
-        Cell(number(outcome.tolerance, decimals)),
         Cell(_SIDES[outcome.side]),
+        Cell(number(outcome.tolerance, decimals)),
     )
 
 
@@ -139,10 +139,10 @@ def _headline(gate: GateReport, reasons: Sequence[str]) -> str:
 def _claims_sentence(counts: Counter[Verdict], compared: bool) -> str:
     total = sum(counts.values())
     held = counts["holds"] + counts["gained"]
-    parts = [f"{counts['not reproduced']} not reproduced"]
+    parts = [f"{held} of {total} hold", f"{counts['not reproduced']} not reproduced"]
     if compared:
         parts.append(f"{counts['lost']} lost since the baseline")
-    return f"Of {total} measured claims of the paper {held} hold, {', '.join(parts)}."
+    return f"Claims of the paper, measured here: {', '.join(parts)}."
 
 
 def _count(count: int, noun: str) -> str:

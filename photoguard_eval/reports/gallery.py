@@ -1,0 +1,186 @@
+"""What the page shows in pictures: each image, its immunized versions, what was added to it, and all edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from photoguard_eval.evaluation.results import CaseInfo, CaseResult, EvaluationResult
+from photoguard_eval.reports.naming import (
+    NO_IMMUNIZATION,
+    decimals_for,
+    editor_methods,
+    editor_text,
+    method_titles,
+    number,
+    short_title,
+)
+from photoguard_eval.reports.pictures import (
+    PERTURBATION_FACTOR,
+    Embedded,
+    ReportImages,
+    embed,
+    embed_perturbation,
+)
+
+SHOWN_SCORES = ("ssim", "psnr", "clip_similarity")
+"""Scores under each edit."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with what it shows, for people who cannot see it, and short facts to stand under it."""
+
+    image: Embedded
+    description: str
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """A row of pictures, one per column of the gallery.
+
+    Attributes:
+        heading: What all of them are.
+        prompt: The prompt that they are about; "" if they are about all prompts.
+        detail: The case and its seed, of edits; "" else.
+        pictures: None where there is nothing to show.
+    """
+
+    heading: str
+    prompt: str
+    detail: str
+    pictures: tuple[Picture | None, ...]
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """An image under one editor: how it is immunized, and how it is edited."""
+
+    name: str
+    lineups: tuple[Lineup, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All images under one editor; the first column is without immunization, then comes one per attack."""
+
+    columns: tuple[str, ...]
+    images: tuple[ImageView, ...]
+
+    @property
+    def scaled(self) -> bool:
+        """Whether any picture was scaled down."""
+        return any(
+            picture is not None and picture.image.scaled
+            for image in self.images
+            for lineup in image.lineups
+            for picture in lineup.pictures
+        )
+
+
+def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) -> Gallery:
+    """Collect the pictures of an editor, grouped by image, so that what prompts share stands there once.
+
+    Raises:
+        StoreError: If a picture is missing.
+    """
+    curator = _Curator(result, editor, images)
+    by_image: dict[str, list[int]] = {}
+    for index, case in enumerate(result.cases):
+        by_image.setdefault(case.image_id, []).append(index)
+    views = tuple(ImageView(name, tuple(curator.lineups(indices))) for name, indices in by_image.items())
+    return Gallery((NO_IMMUNIZATION, *curator.titles), views)
+
+
+class _Curator:
+    """Makes the rows of pictures of one editor; cases are given by their place in the result."""
+
+    def __init__(self, result: EvaluationResult, editor: str, images: ReportImages) -> None:
+        self._result = result
+        self._editor = editor
+        self._images = images
+        self._original = result.original(editor)
+        self._methods = editor_methods(result, editor)
+        self.titles = tuple(short_title(title) for title in method_titles(self._methods))
+
+    def lineups(self, indices: Sequence[int]) -> Iterator[Lineup]:
+        """Make the rows of one image: its immunized versions, then the edit of each prompt."""
+        groups = self._groups(indices)
+        for index, fresh in groups:
+            prompt = self._result.cases[index].prompt if len(groups) > 1 else ""
+            first = index == indices[0]
+            yield Lineup("Image", prompt, "", tuple(self._immunized(index, fresh, first)))
+            subject = "Mask, and perturbation" if self._shows_mask(first) else "Perturbation"
+            heading = f"{subject} ×{PERTURBATION_FACTOR}"
+            yield Lineup(heading, prompt, "", tuple(self._perturbations(index, fresh, first)))
+        for index in indices:
+            case = self._result.cases[index]
+            detail = f"{case.id}, seed {case.seed[self._editor]}"
+            yield Lineup("Edit", case.prompt, detail, tuple(self._edits(index)))
+
+    def _groups(self, indices: Sequence[int]) -> list[tuple[int, list[bool]]]:
+        """Return the cases that bring an immunized image that no earlier one showed, and under which methods.
+
+        That is the first alone, unless an attack sees the prompt and so makes another image for each.
+        """
+        shown: set[str] = set()
+        groups = []
+        for index in indices:
+            fresh = [method.cases[index].immunized not in shown for method in self._methods]
+            if any(fresh) or index == indices[0]:
+                groups.append((index, fresh))
+            shown.update(method.cases[index].immunized for method in self._methods)
+        return groups
+
+    def _shows_mask(self, first: bool) -> bool:
+        return first and editor_text(self._editor).uses_mask
+
+    def _immunized(self, index: int, fresh: Sequence[bool], first: bool) -> Iterator[Picture | None]:
+        case = self._result.cases[index]
+        original = self._images.case_image(case)
+        yield Picture(embed(original), f"{case.image_id}, original", ("original",)) if first else None
+        for title, method, new in zip(self.titles, self._methods, fresh, strict=True):
+            if not new:
+                yield None
+                continue
+            file = self._images.artifact(method.cases[index].immunized)
+            yield Picture(embed(file), f"{case.image_id}, immunized by {title}", ("immunized",))
+
+    def _perturbations(self, index: int, fresh: Sequence[bool], first: bool) -> Iterator[Picture | None]:
+        case = self._result.cases[index]
+        original = self._images.case_image(case)
+        mask = embed(self._images.case_mask(case)) if self._shows_mask(first) else None
+        yield Picture(mask, f"{case.image_id}, mask", ("mask: white is edited",)) if mask else None
+        for title, method, new in zip(self.titles, self._methods, fresh, strict=True):
+            if not new:
+                yield None
+                continue
+            row = method.cases[index]
+            facts = (f"at most {row.linf_levels:.0f} levels", f"RMS {row.rms_levels:.1f} levels")
+            added = embed_perturbation(original, self._images.artifact(row.immunized))
+            description = f"{case.image_id}, perturbation by {title}, amplified {PERTURBATION_FACTOR} times"
+            yield Picture(added, description, facts)
+
+    def _edits(self, index: int) -> Iterator[Picture | None]:
+        case = self._result.cases[index]
+        rows = [None if method is None else method.cases[index] for method in (self._original, *self._methods)]
+        scores = self._scores(rows)
+        for title, row, facts in zip((NO_IMMUNIZATION, *self.titles), rows, scores, strict=True):
+            yield None if row is None else self._edit(case, row, title, facts)
+
+    def _edit(self, case: CaseInfo, row: CaseResult, title: str, facts: tuple[str, ...]) -> Picture:
+        file = self._images.artifact(row.edit)
+        return Picture(embed(file), f"{case.image_id} edited to “{case.prompt}”, {title}", facts)
+
+    def _scores(self, rows: Sequence[CaseResult | None]) -> list[tuple[str, ...]]:
+        """Print the scores of a case's edits, each metric with the same decimals for all of them."""
+        facts: list[list[str]] = [[] for _ in rows]
+        for name in SHOWN_SCORES:
+            metric = self._result.metric(name)
+            values = [row.scores.get(name) if row is not None else None for row in rows]
+            decimals = decimals_for([value for value in values if value is not None])
+            for shown, value in zip(facts, values, strict=True):
+                if value is not None:
+                    shown.append(f"{metric.label if metric else name} {number(value, decimals)}")
+        return [tuple(shown) for shown in facts]

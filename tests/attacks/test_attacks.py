@@ -1,0 +1,187 @@
+"""The attacks of the paper: what they minimise, their defaults, and that they stay where they may act."""
+
+import pytest
+import torch
+
+from photoguard_eval.attacks import ATTACKS, AttackBatch, DiffusionAttack, EncoderAttack, NoiseAttack
+from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor, load_model
+from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.images import write_image
+from photoguard_eval.randomness import CaseGenerators
+from tests.tiny import half_masks, random_images, tiny_model
+
+SETTINGS = EditSettings(num_inference_steps=4)
+ATTACKS_TO_TRY = [
+    NoiseAttack(),
+    EncoderAttack(steps=3),
+    EncoderAttack(steps=3, norm="l2", epsilon=3 / 255, step_size=1 / 255),
+    DiffusionAttack(steps=2, denoising_steps=2),
+    DiffusionAttack(steps=2, denoising_steps=2, norm="l2", epsilon=3 / 255, step_size=1 / 255, repetitions=2),
+]
+EDITORS = [InpaintEditor(), Img2ImgEditor()]
+
+
+@pytest.fixture(scope="module", params=[9, 4], ids=["inpainting", "text-to-image"])
+def model(request):
+    return tiny_model(input_channels=request.param)
+
+
+def batch(editor, count=2, side=32):
+    masks = half_masks(count, side)
+    return AttackBatch(
+        images=random_images(count, side=side),
+        masks=masks if editor.reads_mask else torch.zeros_like(masks),
+        prompts=None,
+        ids=tuple(f"image-{index}" for index in range(count)),
+        editor=editor,
+        settings=SETTINGS,
+    )
+
+
+def seeds(count=2):
+    return CaseGenerators.from_seeds(range(10, 10 + count))
+
+
+def describe(attack):
+    return f"{attack.name}-{attack.threat_model.norm}"
+
+
+@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
+@pytest.mark.parametrize("attack", ATTACKS_TO_TRY, ids=describe)
+def test_perturbations_stay_in_budget_and_where_the_editor_reads(model, attack, editor):
+    data = batch(editor)
+    immunized = attack.perturb(model, data, seeds())
+    change = (immunized - data.images).abs()
+    allowed = attack.threat_model.epsilon
+    size = change.amax() if attack.threat_model.norm == "linf" else change.square().mean(dim=(1, 2, 3)).sqrt().amax()
+    assert 0 < size <= allowed + 1e-6
+    discarded = (data.masks == 1).expand_as(change)
+    assert (change[discarded] == 0).all()
+
+
+@pytest.mark.parametrize("attack", ATTACKS_TO_TRY, ids=describe)
+def test_an_image_does_not_depend_on_its_batch(model, attack):
+    data = batch(InpaintEditor())
+    together = attack.perturb(model, data, CaseGenerators.from_seeds([10, 11]))
+    single = AttackBatch(data.images[1:], data.masks[1:], None, data.ids[1:], data.editor, data.settings)
+    alone = attack.perturb(model, single, CaseGenerators.from_seeds([11]))
+    # The sign of a gradient near zero may turn by rounding; it may not for more than a few pixels.
+    assert ((together[1] - alone[0]).abs() > 1e-6).float().mean() < 0.02
+
+
+def test_noise_is_uniform_up_to_epsilon():
+    data = batch(Img2ImgEditor(), side=64)
+    data = AttackBatch(torch.full_like(data.images, 0.5), data.masks, None, data.ids, data.editor, data.settings)
+    change = NoiseAttack(epsilon=8 / 255).perturb(None, data, seeds()) - data.images
+    assert change.abs().max() <= 8 / 255 + 1e-6
+    assert change.std() == pytest.approx(8 / 255 / 3**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("target", ["gray", "zero"])
+def test_the_encoder_attack_moves_the_latents_to_the_target(model, target):
+    data = batch(InpaintEditor())
+    attack = EncoderAttack(steps=20, target=target)
+    immunized = attack.perturb(model, data, seeds())
+    goal = model.encode(torch.full_like(data.images, 0.5)) if target == "gray" else 0
+
+    def distance(images):
+        return (model.encode(data.visible(images, model)) - goal).flatten(1).norm(dim=1)
+
+    assert (distance(immunized) < distance(data.images)).all()
+
+
+def test_the_encoder_attack_takes_an_image_as_target(model, tmp_path):
+    data = batch(Img2ImgEditor())
+    path = tmp_path / "target.png"
+    write_image(path, random_images(1, seed=9))
+    attack = EncoderAttack(steps=20, target=str(path))
+    immunized = attack.perturb(model, data, seeds())
+    goal = model.encode(random_images(1, seed=9))
+    before, after = ((model.encode(images) - goal).flatten(1).norm(dim=1) for images in (data.images, immunized))
+    assert (after < before).all()
+    assert set(attack.inputs) == {"target"}
+
+
+def test_a_target_of_another_size_is_refused(model, tmp_path):
+    path = tmp_path / "target.png"
+    write_image(path, random_images(1, side=16))
+    with pytest.raises(ConfigurationError, match="16 × 16, the images are 32 × 32"):
+        EncoderAttack(steps=1, target=str(path)).perturb(model, batch(Img2ImgEditor()), seeds())
+
+
+@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
+def test_the_diffusion_attack_drives_the_short_edit_to_gray(editor):
+    model = load_model("inpaint-a")
+    data = batch(editor, count=1, side=64)
+    attack = DiffusionAttack(steps=12, denoising_steps=4)
+    immunized = attack.perturb(model, data, seeds(1))
+    settings = SETTINGS.changed(num_inference_steps=editor.schedule_length(4, SETTINGS), guidance_scale=1)
+    prompt = model.embed_prompts([""] * 8)
+
+    @torch.no_grad()
+    def distance(images):
+        inputs = editor.prepare(model, images, data.masks, settings).repeat(8)
+        edits = editor.denoise(model, inputs, prompt, None, CaseGenerators.from_seeds(range(8)), settings)
+        return float((edits * 2 - 1).flatten(1).norm(dim=1).mean())
+
+    assert distance(immunized) < distance(data.images)
+
+
+def test_one_step_of_the_diffusion_attack_follows_the_gradient_of_its_loss():
+    model = tiny_model(dtype=torch.float64)
+    editor = InpaintEditor()
+    data = batch(editor, count=1)
+    images = data.images.double()
+    data = AttackBatch(images, data.masks.double(), None, data.ids, editor, SETTINGS)
+    attack = DiffusionAttack(steps=1, denoising_steps=2, repetitions=2)
+    moved = attack.perturb(model, data, CaseGenerators.from_seeds([3])) - images
+
+    settings = SETTINGS.changed(num_inference_steps=2, guidance_scale=1)
+    x = images.clone().requires_grad_(True)
+    generators = CaseGenerators.from_seeds([3])
+    twice = CaseGenerators(generators.generators * 2)
+    inputs = editor.prepare(model, x, data.masks, settings).repeat(2)
+    edits = editor.denoise(model, inputs, model.embed_prompts(["", ""]), None, twice, settings)
+    (gradient,) = torch.autograd.grad((edits * 2 - 1).flatten(1).norm(dim=1).mean(), x)
+    expected = ((images - 2 / 255 * gradient.sign() * data.kept).clamp(0, 1)) - images
+    assert torch.allclose(moved, expected, atol=1e-12)
+
+
+def test_averaging_draws_fresh_noise_for_each_repetition():
+    model = tiny_model()
+    data = batch(InpaintEditor())
+    once = DiffusionAttack(steps=2, denoising_steps=2).perturb(model, data, seeds())
+    often = DiffusionAttack(steps=2, denoising_steps=2, repetitions=3).perturb(model, data, seeds())
+    assert not torch.equal(once, often)
+
+
+@pytest.mark.parametrize("name", ["encoder", "diffusion"])
+def test_defaults_are_those_of_table_9(name):
+    arguments = ATTACKS.create(name).arguments
+    assert (arguments["norm"], arguments["epsilon"], arguments["step_size"], arguments["steps"]) == (
+        "linf",
+        16 / 255,
+        2 / 255,
+        200,
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("noise,epsilon=0", "more than 0"),
+        ("encoder,epsilon=2", "at most 1"),
+        ("encoder,steps=0", "steps is 0"),
+        ("encoder,step_size=-1/255", "step_size"),
+        ("encoder,target=nowhere.png", "no such file"),
+        ("encoder,norm=l1", "norm"),
+        ("diffusion,repetitions=0", "repetitions is 0"),
+        ("diffusion,denoising_steps=-1", "denoising_steps is -1"),
+        ("diffusion,steps=many", "steps='many'"),
+        ("encoder,stepsize=1", "Did you mean 'step_size'"),
+        ("encodr", "Did you mean 'encoder'"),
+    ],
+)
+def test_bad_specs_are_refused_before_any_work(spec, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ATTACKS.create(spec)

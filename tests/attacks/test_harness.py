@@ -1,0 +1,130 @@
+"""What the harness does with plug-ins that break the contract."""
+
+import pytest
+import torch
+
+from photoguard_eval.attacks import Attack, AttackBatch, FolderAttack
+from photoguard_eval.attacks.harness import immunize
+from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor
+from photoguard_eval.errors import AttackError, BudgetExceededError, ConfigurationError, PluginError
+from photoguard_eval.images import decode_png, write_image
+from photoguard_eval.randomness import CaseGenerators
+from tests.tiny import random_images, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+def batch(images):
+    return AttackBatch(
+        images=images,
+        masks=torch.zeros(len(images), 1, *images.shape[-2:]),
+        prompts=None,
+        ids=tuple(f"fox-{index}" for index in range(len(images))),
+        editor=Img2ImgEditor(),
+        settings=EditSettings(),
+    )
+
+
+def attack_returning(change):
+    class Plugin(Attack):
+        name = "plugin"
+
+        def perturb(self, model, batch, generator):
+            return change(batch.images)
+
+    return Plugin(epsilon=8 / 255)
+
+
+def run(attack, model, images=None):
+    images = random_images(2) if images is None else images
+    generators = CaseGenerators.from_seeds(range(len(images)))
+    return immunize(attack, model, batch(images), generators, CostMeter(model))
+
+
+def raise_error(_images):
+    raise ZeroDivisionError("oh")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (raise_error, "raised ZeroDivisionError: oh"),
+        (lambda images: images[..., :16], "of shape"),
+        (lambda images: images.numpy(), "expected a floating-point tensor"),
+        (lambda images: (images * 255).to(torch.uint8), "torch.uint8"),
+        (lambda images: torch.full_like(images, float("nan")), "NaN or infinite values for fox-0"),
+        (lambda images: None, "NoneType"),
+    ],
+)
+def test_a_broken_plugin_is_an_attack_error(model, change, message):
+    with pytest.raises(AttackError, match=message):
+        run(attack_returning(change), model)
+
+
+def test_an_image_over_the_budget_is_refused_not_projected(model):
+    images = torch.full((2, 3, 32, 32), 0.5)
+    images[1] = 128 / 255
+    with pytest.raises(BudgetExceededError, match=r"fox-0: .*3\.000 over the budget of 8\.000"):
+        run(attack_returning(lambda x: x + 11 / 255), model, torch.full((2, 3, 32, 32), 100 / 255))
+
+
+def test_values_outside_of_the_range_are_clipped_first(model):
+    images = torch.full((1, 3, 32, 32), 253 / 255)
+    (finished,) = run(attack_returning(lambda x: x + 8 / 255), model, images)
+    assert finished.perturbation.linf_levels == 2
+
+
+def test_what_counts_is_the_decoded_file(model):
+    images = torch.full((1, 3, 32, 32), 100 / 255)
+    (finished,) = run(attack_returning(lambda x: x + 7.6 / 255), model, images)
+    assert decode_png(finished.png).unique().tolist() == pytest.approx([108 / 255])
+    assert finished.perturbation.linf_levels == pytest.approx(8)
+
+
+def test_a_plugin_without_a_budget_is_explained(model):
+    class Plugin(Attack):
+        name = "plugin"
+
+        def __init__(self):
+            pass
+
+        def perturb(self, model, batch, generator):
+            return batch.images
+
+    with pytest.raises(PluginError, match="super"):
+        run(Plugin(), model)
+
+
+def test_a_folder_of_finished_images_is_measured_as_it_is(model, tmp_path):
+    images = torch.full((2, 3, 32, 32), 100 / 255)
+    for index, levels in enumerate((5, 8)):
+        write_image(tmp_path / f"fox-{index}.png", images[:1] + levels / 255)
+    finished = run(FolderAttack(path=tmp_path, epsilon=8 / 255), model, images)
+    assert [item.perturbation.linf_levels for item in finished] == pytest.approx([5, 8])
+
+
+def test_a_finished_image_over_the_budget_is_refused(model, tmp_path):
+    images = torch.full((1, 3, 32, 32), 100 / 255)
+    write_image(tmp_path / "fox-0.png", images + 9 / 255)
+    with pytest.raises(BudgetExceededError, match=r"fox-0: .*1\.000 over"):
+        run(FolderAttack(path=tmp_path, epsilon=8 / 255), model, images)
+
+
+def test_a_folder_that_lacks_an_image_says_which(model, tmp_path):
+    write_image(tmp_path / "fox-0.png", random_images(1))
+    with pytest.raises(AttackError, match=r"no image fox-1\.png"):
+        run(FolderAttack(path=tmp_path), model)
+
+
+def test_a_finished_image_of_another_size_is_refused(model, tmp_path):
+    write_image(tmp_path / "fox-0.png", random_images(1, side=16))
+    with pytest.raises(AttackError, match="16 × 16, the original 32 × 32"):
+        run(FolderAttack(path=tmp_path), model, random_images(1))
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="no folder of PNG images"):
+        FolderAttack(path=tmp_path)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+
+from photoguard_eval.evaluation.results import Summary
+from photoguard_eval.reports.tables import leaderboard_rows, leaderboard_tables
+from tests.reports.example import ATTACKS, EDITORS, make_result, metric
+
+KEYS = {"attack", "editor", "model", "dataset", "preset", "n", "metrics"}
+
+
+def with_ssim(started: str, mean: float, **model: str):
+    result = make_result(started)
+    methods = [
+        method.model_copy(update={"metrics": {**method.metrics, "ssim": Summary(mean=mean, std=0.0)}})
+        for method in result.methods
+    ]
+    info = result.model.model_copy(update=model)
+    return result.model_copy(update={"methods": tuple(methods), "model": info})
+
+
+def test_rows_have_exactly_these_keys(result):
+    rows = leaderboard_rows([result])
+    assert [(row["editor"], row["attack"]) for row in rows] == [(e, a) for e in EDITORS for a in ATTACKS]
+    for row in rows:
+        assert set(row) == KEYS
+        assert (row["model"], row["dataset"], row["preset"], row["n"]) == ("maker/model", "scenes", "ci", 4)
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_set_metrics_have_no_std_and_case_metrics_have_both(result):
+    for row in leaderboard_rows([result]):
+        for name, values in row["metrics"].items():
+            expected = {"mean"} if name in ("fid", "precision", "recall", "kid") else {"mean", "std"}
+            assert set(values) == expected, name
+
+
+def test_numbers_are_the_results_in_full(result):
+    row = leaderboard_rows([result])[1]
+    summary = result.method("encoder", "inpaint").metrics["ssim"]
+    assert row["metrics"]["ssim"] == {"mean": summary.mean, "std": summary.std}
+    assert row["metrics"]["fid"] == {"mean": 101.25}
+
+
+def test_the_latest_result_wins_whatever_the_order():
+    older, newer = with_ssim("2030-01-01T00:00:00+00:00", 0.1), with_ssim("2030-01-02T00:00:00+00:00", 0.2)
+    for results in ([older, newer], [newer, older]):
+        rows = leaderboard_rows(results)
+        assert len(rows) == 6
+        assert {row["metrics"]["ssim"]["mean"] for row in rows} == {0.2}
+
+
+def test_other_models_and_presets_are_other_rows(result):
+    other = result.model_copy(update={"preset": "paper"})
+    assert len(leaderboard_rows([result, other])) == 12
+
+
+def test_one_table_per_model_dataset_preset_and_editor(result):
+    other = result.model_copy(update={"preset": "paper"})
+    assert [table.title for table in leaderboard_tables([result, other])] == [
+        "Inpainting · maker/model · scenes · ci",
+        "Image to image · maker/model · scenes · ci",
+        "Inpainting · maker/model · scenes · paper",
+        "Image to image · maker/model · scenes · paper",
+    ]
+
+
+def test_rows_of_other_extractors_are_marked_and_never_best(result):
+    older = make_result("2029-01-01T00:00:00+00:00")
+    foreign = older.methods[2].model_copy(
+        update={"attack": older.methods[2].attack.model_copy(update={"label": "diffusion,steps=9"})}
+    )
+    fid = metric("fid", "FID", "6", higher=False, kind="distribution").model_copy(update={"extractor": "Inception-v3"})
+    metrics = (fid, *older.metrics[1:])
+    board = leaderboard_tables([result, older.model_copy(update={"methods": (foreign,), "metrics": metrics})])[0]
+    headings = [column.label for column in board.header]
+    cells = {row.cells[0].text: row.cells for row in board.rows}
+    marked = cells["Immunization (Diffusion attack) [diffusion,steps=9]"]
+    assert marked[headings.index("FID ↓")].text == "150.5 *"
+    assert not marked[headings.index("FID ↓")].best
+    assert marked[headings.index("SSIM ↑")].text == "0.400 ± 0.022"
+    assert any(note.startswith("* Measured with other weights") for note in board.notes)

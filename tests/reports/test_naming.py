@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from photoguard_eval.reports.naming import decimals_for, file_stem, method_titles, number, short_title
+from tests.reports.example import TITLES, attack_info, method_result
+
+
+def test_titles_that_occur_twice_carry_the_label():
+    first = method_result("encoder", "inpaint")
+    second = first.model_copy(update={"attack": attack_info("encoder", "encoder,steps=7")})
+    other = method_result("noise", "inpaint")
+    assert method_titles([first, second, other]) == (
+        f"{TITLES['encoder']} [encoder]",
+        f"{TITLES['encoder']} [encoder,steps=7]",
+        TITLES["noise"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "short"),
+    [
+        (TITLES["noise"], "Random noise"),
+        (TITLES["diffusion"], "Diffusion attack"),
+        (f"{TITLES['encoder']} [encoder,steps=7]", "Encoder attack [encoder,steps=7]"),
+        ("mist", "mist"),
+    ],
+)
+def test_short_titles(title, short):
+    assert short_title(title) == short
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals"),
+    [([130.6, 82.57], 1), ([19.2], 2), ([0.75], 3), ([-0.02], 4), ([0.001], 5), ([0.0], 3), ([], 3)],
+)
+def test_decimals_follow_the_largest_value(values, decimals):
+    assert decimals_for(values) == decimals
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "text"),
+    [
+        (0.5, False, "0.500"),
+        (-0.25, False, "−0.250"),
+        (0.25, True, "+0.250"),
+        (-0.0001, True, "0.000"),
+        (0, True, "0.000"),
+    ],
+)
+def test_numbers(value, signed, text):
+    assert number(value, 3, signed) == text
+
+
+@pytest.mark.parametrize(
+    ("model", "stem"),
+    [
+        ("maker/model", "maker--model-scenes-ci"),
+        ("/models/sd 1.5", "models--sd_1.5-scenes-ci"),
+        ("../up", "up-scenes-ci"),
+        ("C:\\model", "C__model-scenes-ci"),
+    ],
+)
+def test_file_names_are_one_safe_part(result, model, stem):
+    named = result.model_copy(update={"model": result.model.model_copy(update={"name": model})})
+    assert file_stem(named) == stem
