@@ -39,7 +39,7 @@ def read_image(path: Path | str) -> torch.Tensor:
     Raises:
         InvalidImageError: If the file is missing, unreadable or of an unsupported mode.
     """
-    return from_8bit(_pixels(_as_rgb(_open(Path(path)), Path(path))))
+    return from_8bit(_pixels(as_rgb(_open(Path(path)), Path(path))))
 
 
 def read_mask(path: Path | str) -> torch.Tensor:
@@ -53,7 +53,7 @@ def read_mask(path: Path | str) -> torch.Tensor:
     """
     import torch
 
-    image = _as_rgb(_open(Path(path)), Path(path)).convert("L")
+    image = as_rgb(_open(Path(path)), Path(path)).convert("L")
     return (_pixels(image) >= 128).to(torch.float32)
 
 
@@ -212,7 +212,16 @@ def _open(path: Path) -> Image:
         ) from error
 
 
-def _as_rgb(image: Image, path: Path) -> Image:
+def as_rgb(image: Image, path: Path) -> Image:
+    """Convert a decoded image to RGB by the rules of `read_image`.
+
+    Args:
+        image: The image.
+        path: Where it comes from, for the error.
+
+    Raises:
+        InvalidImageError: If its mode is not supported.
+    """
     from PIL import Image as PillowImage
 
     if image.mode not in ACCEPTED_MODES:

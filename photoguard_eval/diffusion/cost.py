@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import time
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +97,7 @@ class CostMeter:
 
             torch.cuda.reset_peak_memory_stats(self._model.device)
             return torch.cuda.memory_allocated(self._model.device) / MEBIBYTE
+        _release_freed_memory()
         with contextlib.suppress(OSError):
             # Linux: sets the high-water mark of the process back to what it uses now.
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -106,6 +109,13 @@ class CostMeter:
 
             return torch.cuda.max_memory_allocated(self._model.device) / MEBIBYTE
         return _process_peak_mib()
+
+
+def _release_freed_memory() -> None:
+    """Give freed memory back to the system, which else would hide what is allocated in its place."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _process_peak_mib() -> float:

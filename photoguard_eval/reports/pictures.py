@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from photoguard_eval.errors import InvalidImageError, StoreError
 from photoguard_eval.evaluation.results import CaseInfo
-from photoguard_eval.images import _as_rgb
+from photoguard_eval.images import as_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -154,7 +154,7 @@ def _pixels(file: bytes) -> Image:
     from PIL import Image, ImageOps
 
     image = Image.open(io.BytesIO(file))
-    return _as_rgb(ImageOps.exif_transpose(image), Path("a picture of the report"))
+    return as_rgb(ImageOps.exif_transpose(image), Path("a picture of the report"))
 
 
 def _png(image: Image) -> bytes:

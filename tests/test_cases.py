@@ -1,0 +1,136 @@
+import json
+import shutil
+
+import pytest
+
+from photoguard_eval import load_dataset, resources
+from photoguard_eval.errors import ConfigurationError, DatasetError, InvalidImageError, UnknownNameError
+from photoguard_eval.files import sha256_of_file
+
+SHIPPED = resources.datasets_folder() / "emoji-scenes"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(SHIPPED, tmp_path / "mine")
+
+
+def rewrite(folder, change):
+    """Change the first line of the metadata."""
+    path = folder / "metadata.jsonl"
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    row = json.loads(first)
+    change(row)
+    path.write_text("\n".join([json.dumps(row), *others]), encoding="utf-8")
+
+
+def test_the_shipped_dataset_is_whole():
+    dataset = load_dataset("emoji-scenes")
+    assert len(dataset.cases) == 60
+    assert len({case.image_id for case in dataset.cases}) == 20
+    assert len({case.id for case in dataset.cases}) == 60
+    assert {case.size() for case in dataset.cases} == {(64, 64)}
+    assert len({case.seed for case in dataset.cases}) == 60
+    for case in dataset.cases:
+        mask = case.mask()
+        assert set(mask.unique().tolist()) == {0.0, 1.0}
+        assert 0.5 < mask.mean() < 0.99
+        assert case.image().shape == (1, 3, 64, 64)
+
+
+def test_a_folder_is_the_same_dataset(folder):
+    assert load_dataset(str(folder)).sha256 == load_dataset("emoji-scenes").sha256
+    assert load_dataset(str(folder)).name == "mine"
+
+
+@pytest.mark.parametrize("count", [1, 4, 12, 20])
+def test_few_cases_come_from_many_images(count):
+    cases = load_dataset("emoji-scenes").select(count)
+    assert len(cases) == len({case.image_id for case in cases}) == count
+
+
+def test_all_cases_are_selected_on_request():
+    dataset = load_dataset("emoji-scenes")
+    assert dataset.select(None) == dataset.select(1000) == dataset.cases
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        dataset.select(0)
+
+
+def test_a_case_is_found_by_its_id():
+    dataset = load_dataset("emoji-scenes")
+    assert dataset.case("dog-in-a-meadow-1").prompt == "a dog under the stars"
+    with pytest.raises(UnknownNameError, match="Did you mean 'dog-in-a-meadow"):
+        dataset.case("dog-in-a-meadow-9")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.update(colour="red"), "line 1: unknown field 'colour'; known fields: file_name"),
+        (lambda row: row.update(file_name="../secret.png"), "leads outside of the dataset's folder"),
+        (lambda row: row.update(file_name="/etc/passwd"), "leads outside of the dataset's folder"),
+        (lambda row: row.update(sha256="0" * 64), "has SHA-256 [0-9a-f]{64}, but the metadata records 0000"),
+        (lambda row: row.update(mask_sha256="0" * 64), "masks/.* has SHA-256"),
+        (lambda row: row.update(sha256="short"), "sha256: String should match pattern"),
+        (lambda row: row.update(file_name="images/none.png"), "there is no file 'images/none.png'"),
+        (lambda row: row.update(seeds=[1]), "3 prompts but 1 seeds"),
+        (lambda row: row.update(prompts=[]), "prompts"),
+        (lambda row: row.pop("mask_file_name"), "mask_file_name: Field required"),
+    ],
+)
+def test_bad_metadata_is_refused(folder, change, message):
+    rewrite(folder, change)
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(str(folder))
+
+
+def test_a_link_out_of_the_folder_is_refused(folder, tmp_path):
+    outside = tmp_path / "outside.png"
+    shutil.copy(next((folder / "images").glob("*.png")), outside)
+    (folder / "images" / "link.png").symlink_to(outside)
+    rewrite(folder, lambda row: row.update(file_name="images/link.png", sha256=sha256_of_file(outside)))
+    with pytest.raises(DatasetError, match="leads outside"):
+        load_dataset(str(folder))
+
+
+def test_a_line_that_is_no_json_is_refused(folder):
+    path = folder / "metadata.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + "{nonsense\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="line 21: not a JSON object"):
+        load_dataset(str(folder))
+
+
+def test_empty_metadata_is_refused(folder):
+    (folder / "metadata.jsonl").write_text("\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="is empty"):
+        load_dataset(str(folder))
+
+
+def test_two_images_of_one_name_are_refused(folder):
+    path = folder / "metadata.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")
+    with pytest.raises(DatasetError, match="two cases have the id"):
+        load_dataset(str(folder))
+
+
+def test_a_folder_without_metadata_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"has no metadata\.jsonl"):
+        load_dataset(str(tmp_path))
+
+
+def test_an_unknown_dataset_is_suggested():
+    with pytest.raises(UnknownNameError, match="Did you mean 'emoji-scenes'"):
+        load_dataset("emoji-scene")
+
+
+def test_a_mask_that_does_not_fit_is_refused_with_the_case(folder):
+    from PIL import Image
+
+    case = load_dataset(str(folder)).cases[0]
+    Image.new("L", (32, 32)).save(case.mask_path)
+    with pytest.raises(InvalidImageError, match=f"{case.id}: the image is 64 × 64 and the mask 32 × 32"):
+        case.mask()
+    Image.new("L", (64, 64), 255).save(case.mask_path)
+    with pytest.raises(InvalidImageError, match=f"{case.id}: the mask edits every pixel"):
+        case.mask()

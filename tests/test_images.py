@@ -1,0 +1,134 @@
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from PIL import Image
+
+from photoguard_eval.errors import InvalidImageError
+from photoguard_eval.images import (
+    decode_png,
+    encode_png,
+    from_8bit,
+    read_image,
+    read_mask,
+    require_multiple,
+    require_partial_mask,
+    require_same_size,
+    to_8bit,
+    write_image,
+)
+
+RED = (200, 30, 40)
+
+
+def save(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+@given(hnp.arrays(np.uint8, (3, 5, 7)))
+def test_8_bits_survive_the_round_trip(array):
+    levels = torch.from_numpy(array)
+    assert torch.equal(to_8bit(from_8bit(levels)), levels)
+    assert torch.equal(to_8bit(decode_png(encode_png(levels)))[0], levels)
+
+
+def test_values_are_rounded_not_truncated():
+    assert to_8bit(torch.tensor([0.9999, 0.5, -1.0, 2.0])).tolist() == [255, 128, 0, 255]
+
+
+def test_a_written_image_is_read_back(tmp_path):
+    image = torch.rand(1, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+    write_image(tmp_path / "image.png", image)
+    assert (read_image(tmp_path / "image.png") - image).abs().max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA", "CMYK"])
+def test_colour_modes_become_rgb(tmp_path, mode):
+    image = Image.new("RGB", (8, 6), RED).convert(mode, palette=Image.Palette.ADAPTIVE)
+    path = save(tmp_path / ("image.tif" if mode == "CMYK" else "image.png"), image)
+    pixels = to_8bit(read_image(path))
+    assert pixels.shape == (1, 3, 6, 8)
+    assert (pixels[0, :, 0, 0].int() - torch.tensor(RED)).abs().max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA"])
+def test_gray_modes_become_rgb(tmp_path, mode):
+    image = Image.new("L", (8, 6), 255).convert(mode)
+    assert to_8bit(read_image(save(tmp_path / "image.png", image))).unique().tolist() == [255]
+
+
+def test_transparency_is_composited_over_white(tmp_path):
+    image = Image.new("RGBA", (2, 1), (*RED, 0))
+    image.putpixel((1, 0), (*RED, 255))
+    pixels = to_8bit(read_image(save(tmp_path / "image.png", image)))[0, :, 0]
+    assert pixels[:, 0].tolist() == [255, 255, 255]
+    assert pixels[:, 1].tolist() == list(RED)
+
+
+def test_the_orientation_of_a_camera_is_applied(tmp_path):
+    image = Image.new("RGB", (8, 4), RED)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_image(save(tmp_path / "image.jpg", image, exif=exif)).shape == (1, 3, 8, 4)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_more_than_8_bits_are_refused(tmp_path, mode):
+    path = save(tmp_path / "image.tif", Image.new(mode, (8, 6)))
+    with pytest.raises(InvalidImageError, match="Convert it to 8-bit RGB"):
+        read_image(path)
+
+
+def test_a_missing_image_is_said(tmp_path):
+    with pytest.raises(InvalidImageError, match=r"no image file .*fox\.png"):
+        read_image(tmp_path / "fox.png")
+
+
+def test_a_truncated_image_is_refused(tmp_path):
+    path = tmp_path / "image.png"
+    write_image(path, torch.rand(1, 3, 64, 64))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InvalidImageError, match="cannot be read as an image"):
+        read_image(path)
+
+
+def test_bytes_that_are_no_image_are_refused(tmp_path):
+    (tmp_path / "image.png").write_bytes(b"hello")
+    with pytest.raises(InvalidImageError, match="cannot be read as an image"):
+        read_image(tmp_path / "image.png")
+    with pytest.raises(InvalidImageError, match="the edit is no readable image"):
+        decode_png(b"hello", "the edit")
+
+
+def test_masks_are_binary(tmp_path):
+    image = Image.new("L", (3, 1))
+    for column, level in enumerate((0, 127, 128)):
+        image.putpixel((column, 0), level)
+    mask = read_mask(save(tmp_path / "mask.png", image))
+    assert mask.shape == (1, 1, 1, 3)
+    assert mask.flatten().tolist() == [0, 0, 1]
+
+
+def test_a_mask_of_another_size_is_refused():
+    with pytest.raises(InvalidImageError, match="fox: the image is 8 × 4 and the mask 4 × 4"):
+        require_same_size(torch.zeros(1, 3, 4, 8), torch.zeros(1, 1, 4, 4), "fox")
+
+
+@pytest.mark.parametrize(("value", "verb"), [(0.0, "keeps"), (1.0, "edits")])
+def test_a_mask_of_one_value_is_refused(value, verb):
+    with pytest.raises(InvalidImageError, match=f"fox: the mask {verb} every pixel"):
+        require_partial_mask(torch.full((1, 1, 4, 4), value), "fox")
+
+
+def test_sides_must_be_multiples():
+    with pytest.raises(InvalidImageError, match=r"fox is 60 × 64, .* multiples of 16.* for example to 64 × 64"):
+        require_multiple(torch.zeros(1, 3, 64, 60), 16, "fox")
+    require_multiple(torch.zeros(1, 3, 64, 48), 16, "fox")
+
+
+def test_a_lossy_output_is_refused_and_not_written(tmp_path):
+    with pytest.raises(InvalidImageError, match=r"does not end in \.png"):
+        write_image(tmp_path / "image.jpg", torch.rand(1, 3, 4, 4))
+    assert not list(tmp_path.iterdir())
