@@ -46,8 +46,8 @@ def measure_perturbation(original: torch.Tensor, immunized: torch.Tensor) -> Per
         immunized: The same shape.
     """
     change = (immunized.double() - original.double()) * LEVELS
-    # Levels of saved files are whole numbers; float32 in [0, 1] carries them to six decimals.
-    return Perturbation(round(float(change.abs().max()), 6), round(float(change.square().mean().sqrt()), 6))
+    # Levels of saved files are whole numbers; float32 in [0, 1] carries them to four decimals.
+    return Perturbation(round(float(change.abs().max()), 4), round(float(change.square().mean().sqrt()), 4))
 
 
 def require_within_budget(

@@ -96,7 +96,7 @@ class SpectralResidualSimilarity(PairwiseMetric):
         import torch
 
         # Pair by pair: piq scales the saliency maps by the extremes of the whole batch.
-        pairs = zip(edited.split(1), reference.split(1), strict=True)
+        pairs = ((edited[i : i + 1], reference[i : i + 1]) for i in range(len(edited)))
         return torch.cat([_each(piq.srsim(image, other, reduction="none")) for image, other in pairs])
 
 

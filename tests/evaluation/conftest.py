@@ -1,0 +1,55 @@
+"""A dataset of two images with three cases, and one finished evaluation of it."""
+
+import json
+import shutil
+
+import pytest
+
+from photoguard_eval import resources
+from photoguard_eval.evaluation.execution import Evaluation
+from photoguard_eval.evaluation.plan import EvaluationRequest, build_plan
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.store import Store
+
+QUICK_ATTACKS = ("noise", "encoder,steps=4", "diffusion,steps=2")
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory):
+    """Copy two images of the shipped dataset, with two prompts and one."""
+    source = resources.datasets_folder() / "emoji-scenes"
+    folder = tmp_path_factory.mktemp("datasets") / "small"
+    rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()][:2]
+    for row, count in zip(rows, (2, 1), strict=True):
+        row["prompts"], row["seeds"] = row["prompts"][:count], row["seeds"][:count]
+        for name in (row["file_name"], row["mask_file_name"]):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, folder / name)
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_request(small_dataset):
+    """Return a function that makes a request for the small dataset."""
+
+    def make(**changes):
+        return EvaluationRequest(
+            **{"dataset": str(small_dataset), "preset": "smoke", "attacks": QUICK_ATTACKS, **changes}
+        )
+
+    return make
+
+
+def evaluate(request, folder):
+    """Run an evaluation and return it with its result."""
+    evaluation = Evaluation(build_plan(request), Store(folder), Progress(quiet=True))
+    return evaluation, evaluation.run()
+
+
+@pytest.fixture(scope="session")
+def finished(make_request, tmp_path_factory):
+    """One finished evaluation: its store's folder and its result. Copy the folder before changing it."""
+    folder = tmp_path_factory.mktemp("stores") / "finished"
+    _, result = evaluate(make_request(), folder)
+    return folder, result

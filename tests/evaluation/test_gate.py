@@ -1,0 +1,212 @@
+import json
+
+import pytest
+
+from photoguard_eval.errors import BaselineError
+from photoguard_eval.evaluation.claims import evaluate_claims
+from photoguard_eval.evaluation.gate import baseline_path, bless, check, make_baseline, read_baseline
+from photoguard_eval.evaluation.results import EvaluationResult, FailedAttack
+
+
+def with_shift(result, attack, metric, shift):
+    """Return the result with one attack's metric moved in every case, as if it had been measured so."""
+    data = result.model_dump()
+    for method in data["methods"]:
+        if method["attack"]["name"] == attack:
+            method["metrics"][metric]["mean"] += shift
+            for case in method["cases"]:
+                if metric in case["scores"]:
+                    case["scores"][metric] += shift
+    return EvaluationResult.model_validate(data)
+
+
+@pytest.fixture
+def result(finished):
+    return finished[1]
+
+
+@pytest.fixture
+def baseline(result, tmp_path):
+    path = tmp_path / "baseline.json"
+    bless(result, path)
+    return path
+
+
+def test_a_result_passes_against_itself(result, baseline):
+    report = check(result, baseline)
+    assert report.passed
+    assert report.baseline == "baseline.json"
+    assert len(report.thresholds) == 2 * 1 + 2 * 3 * 18
+    assert not any(claim.verdict in ("lost", "gained") for claim in report.claims)
+
+
+@pytest.mark.parametrize(
+    ("attack", "metric", "shift", "side"),
+    [
+        ("encoder", "ssim", 0.3, "above"),
+        ("encoder", "gmsd", -0.3, "below"),
+        ("encoder", "fid", -50, "below"),
+        ("diffusion", "clip_similarity", 0.4, "above"),
+        ("encoder", "immunized_psnr", -20, "below"),
+        ("noise", "ssim", -0.3, "either"),
+        ("noise", "ssim", 0.3, "either"),
+    ],
+)
+def test_a_regression_fails_and_says_by_how_much(result, baseline, attack, metric, shift, side):
+    report = check(with_shift(result, attack, metric, shift), baseline)
+    failed = [outcome for outcome in report.thresholds if not outcome.passed]
+    assert not report.passed
+    assert {outcome.metric for outcome in failed} == {metric}
+    assert {outcome.side for outcome in failed} == {side}
+    assert failed[0].measured - failed[0].baseline == pytest.approx(shift)
+    assert 0 < failed[0].tolerance < abs(shift)
+    assert failed[0].reason
+
+
+@pytest.mark.parametrize(
+    ("attack", "metric", "shift"),
+    [("encoder", "ssim", -0.3), ("encoder", "gmsd", 0.3), ("encoder", "immunized_psnr", 20)],
+)
+def test_an_improvement_keeps_the_thresholds(result, baseline, attack, metric, shift):
+    report = check(with_shift(result, attack, metric, shift), baseline)
+    assert all(outcome.passed for outcome in report.thresholds)
+
+
+def test_a_change_within_the_tolerance_passes(result, baseline):
+    threshold = next(
+        entry for entry in read_baseline(baseline).thresholds if (entry.attack, entry.metric) == ("noise", "psnr")
+    )
+    assert check(with_shift(result, "noise", "psnr", 0.9 * threshold.tolerance), baseline).passed
+    assert not check(with_shift(result, "noise", "psnr", 1.1 * threshold.tolerance), baseline).passed
+
+
+def test_margins_have_the_direction_of_the_claim(result):
+    claims = {claim.id: claim for claim in evaluate_claims(result)}
+    rows = {method.attack.name: method.metrics for method in result.methods if method.editor == "img2img"}
+    higher = claims["encoder-beats-noise/ssim/img2img"]
+    assert higher.margin == pytest.approx(rows["noise"]["ssim"].mean - rows["encoder"]["ssim"].mean)
+    lower = claims["encoder-beats-noise/gmsd/img2img"]
+    assert lower.margin == pytest.approx(rows["encoder"]["gmsd"].mean - rows["noise"]["gmsd"].mean)
+    original = result.original("img2img").metrics["clip_similarity"].mean
+    prompt = claims["diffusion-lowers-prompt-similarity/clip_similarity/img2img"]
+    assert prompt.margin == pytest.approx(original - rows["diffusion"]["clip_similarity"].mean)
+    assert all(claim.holds == (claim.margin > 0) for claim in claims.values())
+
+
+def test_every_similarity_metric_of_the_paper_has_its_claims(result):
+    ids = {claim.id for claim in evaluate_claims(result)}
+    for metric in ["ssim", "psnr", "vifp", "fsim", "sr_sim", "gmsd", "vsi", "dss", "haarpsi", "fid"]:
+        for claim in ("encoder-beats-noise", "diffusion-beats-noise", "diffusion-beats-encoder"):
+            assert {f"{claim}/{metric}/{editor}" for editor in ("inpaint", "img2img")} <= ids
+
+
+def test_a_claim_that_held_and_no_longer_does_is_lost(result, baseline):
+    held = next(claim for claim in check(result, baseline).claims if claim.id == "encoder-beats-noise/ssim/img2img")
+    assert held.verdict == "holds"
+    report = check(with_shift(result, "encoder", "ssim", held.margin + 0.001), baseline)
+    lost = [claim.id for claim in report.claims if claim.verdict == "lost"]
+    assert "encoder-beats-noise/ssim/img2img" in lost
+    assert not report.passed
+
+
+def test_a_claim_that_never_held_is_not_reproduced_and_does_not_fail(result, tmp_path):
+    moved = with_shift(result, "encoder", "ssim", 0.5)
+    bless(moved, tmp_path / "baseline.json")
+    report = check(moved, tmp_path / "baseline.json")
+    claim = next(claim for claim in report.claims if claim.id == "encoder-beats-noise/ssim/img2img")
+    assert claim.verdict == "not reproduced"
+    assert report.passed
+    again = next(
+        claim
+        for claim in check(result, tmp_path / "baseline.json").claims
+        if claim.id == "encoder-beats-noise/ssim/img2img"
+    )
+    assert again.verdict == "gained"
+
+
+def test_without_a_baseline_every_claim_is_shown_and_nothing_fails(result):
+    assert not baseline_path(result).is_file()
+    report = check(result)
+    assert report.baseline == ""
+    assert len(report.claims) == 2 * (3 * 12 + 1)
+    assert {claim.verdict for claim in report.claims} <= {"holds", "not reproduced"}
+
+
+def test_a_stopped_attack_fails_the_gate_and_is_no_baseline(result, baseline):
+    failed = result.model_copy(update={"failures": (FailedAttack(attack="bad", editor="inpaint", error="over"),)})
+    assert not check(failed, baseline).passed
+    with pytest.raises(BaselineError, match="bad did not finish"):
+        bless(failed, baseline)
+
+
+def test_blessing_says_what_changed(result, baseline):
+    assert bless(result, baseline) == []
+    changes = bless(with_shift(result, "encoder", "ssim", -0.1), baseline)
+    assert len([line for line in changes if line.startswith("encoder,steps=4 / inpaint / ssim: ")]) == 1
+    assert all("→" in line for line in changes)
+
+
+def test_blessing_some_attacks_keeps_the_rows_of_the_others(result, baseline):
+    only_noise = result.model_copy(
+        update={"methods": tuple(method for method in result.methods if method.attack.name == "noise")}
+    )
+    assert bless(only_noise, baseline) == []
+    assert {entry.attack for entry in read_baseline(baseline).thresholds} >= {"noise", "encoder,steps=4", "original"}
+
+
+def test_an_attack_that_the_baseline_does_not_know_is_not_compared(result, tmp_path):
+    only_noise = result.model_copy(
+        update={"methods": tuple(method for method in result.methods if method.attack.name == "noise")}
+    )
+    bless(only_noise, tmp_path / "baseline.json")
+    report = check(result, tmp_path / "baseline.json")
+    assert {outcome.attack for outcome in report.thresholds} == {"original", "noise"}
+
+
+def damage(path, change):
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def drop_metric(data):
+    data["thresholds"] = [entry for entry in data["thresholds"] if entry["metric"] != "vsi"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_metric, "no value of the metric 'vsi' for noise under inpaint"),
+        (lambda data: data.update(schema_version=7), "baseline schema 7"),
+        (lambda data: data.update(extra=1), "is no baseline: extra"),
+        (lambda data: data.update(weights_sha256="0"), "recorded with another weights"),
+        (lambda data: data.update(preset="paper"), "recorded with another preset"),
+        (lambda data: data.update(dataset_sha256="0"), "another dataset's content"),
+        (lambda data: data["extractors"].update(fid="inception-v3"), "another feature extractors"),
+    ],
+)
+def test_a_baseline_that_does_not_fit_is_an_error(result, baseline, change, message):
+    damage(baseline, change)
+    with pytest.raises(BaselineError, match=message):
+        check(result, baseline)
+
+
+def test_a_baseline_that_is_asked_for_must_exist(result, tmp_path):
+    with pytest.raises(BaselineError, match="Record one with --bless"):
+        check(result, tmp_path / "none.json")
+
+
+def test_a_baseline_that_is_no_json_is_an_error(result, tmp_path):
+    (tmp_path / "baseline.json").write_text("{")
+    with pytest.raises(BaselineError, match="cannot be read"):
+        check(result, tmp_path / "baseline.json")
+
+
+def test_tolerances_are_half_a_standard_error(result):
+    threshold = next(
+        entry
+        for entry in make_baseline(result).thresholds
+        if (entry.attack, entry.editor, entry.metric) == ("encoder,steps=4", "img2img", "ssim")
+    )
+    summary = result.method("encoder,steps=4", "img2img").metrics["ssim"]
+    assert threshold.tolerance == pytest.approx(max(0.002, 0.5 * summary.std / 3**0.5))

@@ -1,0 +1,128 @@
+import shutil
+
+import pytest
+
+from photoguard_eval.attacks import ATTACKS, Attack
+from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
+from photoguard_eval.evaluation.plan import build_plan
+
+
+def keys(plan):
+    return {
+        (method.attack.label if method.attack else "original", method.editor): [cell.key for cell in method.edits]
+        for method in (*plan.originals, *plan.methods)
+    }
+
+
+def test_the_same_request_has_the_same_keys(make_request):
+    assert keys(build_plan(make_request())) == keys(build_plan(make_request()))
+    assert build_plan(make_request()).id == build_plan(make_request()).id
+
+
+def test_prompts_of_an_image_share_its_immunized_version(make_request):
+    plan = build_plan(make_request())
+    for method in plan.methods:
+        assert len(method.edits) == 3
+        assert len(method.immunize) == 2
+
+
+def test_an_attack_that_sees_the_prompt_gets_one_image_per_prompt(make_request, tmp_path):
+    (tmp_path / "sees.py").write_text(
+        "from photoguard_eval import Attack\n"
+        "class Sees(Attack):\n    name = 'sees'\n    sees_prompt = True\n"
+        "    def perturb(self, model, batch, generator):\n        return batch.images\n"
+    )
+    plan = build_plan(make_request(attacks=(f"{tmp_path / 'sees.py'}:Sees",)))
+    assert [len(method.immunize) for method in plan.methods] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "originals_change"),
+    [
+        ({"attacks": ("noise", "encoder,steps=5", "diffusion,steps=2")}, False),
+        ({"seed": 1}, False),
+        ({"dtype": "bfloat16"}, True),
+        ({"composite": "immunized"}, True),
+    ],
+)
+def test_a_changed_request_changes_just_what_it_touches(make_request, change, originals_change):
+    before, after = keys(build_plan(make_request())), keys(build_plan(make_request(**change)))
+    same = {name for name in before if before[name] == after.get(name)}
+    assert (("original", "inpaint") not in same) == originals_change
+    if "attacks" in change:
+        assert same == {row for row in before if not row[0].startswith("encoder")}
+
+
+def test_an_added_attack_changes_no_other_cell(make_request):
+    before = keys(build_plan(make_request(attacks=("noise",))))
+    after = keys(build_plan(make_request(attacks=("noise", "encoder"))))
+    assert {name: after[name] for name in before} == before
+
+
+def test_the_mask_counts_only_where_it_is_read(make_request, small_dataset, tmp_path):
+    folder = shutil.copytree(small_dataset, tmp_path / "small")
+    masks = sorted((folder / "masks").glob("*.png"))
+    before = build_plan(make_request(dataset=str(folder)))
+    shutil.copy(masks[0], masks[1])
+    rows = (folder / "metadata.jsonl").read_text()
+    from photoguard_eval.files import sha256_of_file
+
+    digest = sha256_of_file(masks[1])
+    import json
+
+    lines = [json.loads(line) for line in rows.splitlines()]
+    for row in lines:
+        row["mask_sha256"] = digest
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    after = build_plan(make_request(dataset=str(folder)))
+
+    def immunized(plan, editor):
+        return {cell.key for method in plan.methods if method.editor == editor for cell in method.immunize}
+
+    assert immunized(before, "img2img") == immunized(after, "img2img")
+    assert immunized(before, "inpaint") != immunized(after, "inpaint")
+
+
+def test_a_spec_given_twice_counts_once(make_request):
+    plan = build_plan(make_request(attacks=("noise", "noise")))
+    assert [attack.label for attack in plan.attacks] == ["noise"]
+
+
+def test_two_attacks_of_one_label_are_refused(make_request, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(
+            f"from photoguard_eval import Attack\nclass Mine(Attack):\n    name = 'mine'\n    # {name}\n"
+            "    def perturb(self, model, batch, generator):\n        return batch.images\n"
+        )
+    specs = tuple(f"{tmp_path / name}.py:Mine" for name in ("a", "b"))
+    with pytest.raises(DuplicateNameError, match="Two attacks are named 'mine'"):
+        build_plan(make_request(attacks=specs))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"preset": "papr"}, UnknownNameError, "Did you mean 'paper'"),
+        ({"model": "inpaint"}, UnknownNameError, "Did you mean 'inpaint-a'"),
+        ({"model": "/nowhere/model"}, UnknownNameError, "diffusers folder that exists"),
+        ({"dataset": "emoji"}, UnknownNameError, "emoji-scenes"),
+        ({"attacks": ("nois",)}, UnknownNameError, "Did you mean 'noise'"),
+        ({"attacks": ()}, ConfigurationError, "No attack was named"),
+        ({"batch_size": 0}, ConfigurationError, "batch size is 0"),
+        ({"composite": "both"}, ConfigurationError, "composite='both'"),
+    ],
+)
+def test_bad_requests_are_refused(make_request, change, error, message):
+    with pytest.raises(error, match=message):
+        build_plan(make_request(**change))
+
+
+def test_a_folder_that_is_no_model_is_refused(make_request, tmp_path):
+    with pytest.raises(ModelError, match=r"model_index\.json, vae, unet"):
+        build_plan(make_request(model=str(tmp_path)))
+
+
+def test_every_registered_attack_has_a_paper_or_says_what_it_is():
+    for name, attack in ATTACKS.classes().items():
+        assert issubclass(attack, Attack)
+        assert attack.paper or name == "folder"
