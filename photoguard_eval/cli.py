@@ -238,7 +238,7 @@ def _immunize(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset
     from photoguard_eval.files import write_atomically
-    from photoguard_eval.images import require_png
+    from photoguard_eval.images import require_multiple, require_png
     from photoguard_eval.randomness import CaseGenerators, derive_seed
 
     require_png(options.output)
@@ -248,6 +248,7 @@ def _immunize(options: argparse.Namespace) -> int:
     model = load_model(
         options.model or DEFAULT_MODEL, device=_device(options), dtype=options.dtype, revision=options.revision
     )
+    require_multiple(image, model.size_multiple, str(options.image))
     name = options.image.stem
     batch = _single_batch(options, attack.instance.sees_prompt, image.to(model.device), mask, name)
     meter = CostMeter(model)

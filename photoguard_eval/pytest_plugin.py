@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from photoguard_eval.attacks import Attack
 from photoguard_eval.cli import DEFAULT_REPORTS, DEFAULT_STORE
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
@@ -32,6 +33,7 @@ from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.metrics import METRICS
+from photoguard_eval.registry import Plugin
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,12 +63,16 @@ class BenchRun:
     Attributes:
         config: pytest's configuration.
         changes: What `--bless` changed in the baseline.
+        computed: How many cells were computed rather than read from the store.
+        refused: Why the options describe no evaluation.
+        finished: Whether evaluation and gate are done.
     """
 
     config: pytest.Config
     changes: list[str] | None = None
     computed: int = 0
-    _evaluated: bool = field(default=False, init=False)
+    refused: PhotoguardError | None = None
+    finished: bool = False
 
     @cached_property
     def plan(self) -> Plan:
@@ -95,7 +101,6 @@ class BenchRun:
         with self._uncaptured():
             result = evaluation.run()
         self.computed = evaluation.computed
-        self._evaluated = True
         return result
 
     @cached_property
@@ -105,11 +110,6 @@ class BenchRun:
         if self.config.getoption("--bless"):
             self.changes = bless(self.result, path)
         return check(self.result, path)
-
-    @property
-    def evaluated(self) -> bool:
-        """Whether the evaluation was run."""
-        return self._evaluated
 
     def _uncaptured(self) -> Any:
         capture = self.config.pluginmanager.getplugin("capturemanager")
@@ -137,7 +137,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     run = metafunc.config.stash[RUN]
     if "attack" in metafunc.fixturenames:
-        metafunc.parametrize("attack", [attack.label for attack in _or_exit(lambda: run.plan).attacks])
+        metafunc.parametrize("attack", [attack.label for attack in _planned_attacks(run)])
     if "similarity_metric" in metafunc.fixturenames:
         tables = {name: metric.table for name, metric in METRICS.classes().items()}
         metafunc.parametrize(
@@ -145,19 +145,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
-def _or_exit(compute: Callable[[], Any]) -> Any:
-    """Compute something; a user's error ends the session with its message alone."""
+def _planned_attacks(run: BenchRun) -> tuple[Plugin[Attack], ...]:
     try:
-        return compute()
+        return run.plan.attacks
     except PhotoguardError as error:
-        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+        run.refused = error
+        return ()
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """End the session with one message if the options describe no evaluation."""
+    refused = config.stash[RUN].refused
+    if refused is not None:
+        raise pytest.UsageError(str(refused))
 
 
 @pytest.fixture(scope="session")
 def bench_run(request: pytest.FixtureRequest) -> BenchRun:
     """The run, with the evaluation and the gate done."""
     run = request.config.stash[RUN]
-    _or_exit(lambda: run.gate)
+    try:
+        run.gate  # noqa: B018
+    except PhotoguardError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    run.finished = True
     return run
 
 
@@ -243,7 +254,7 @@ def thresholds(bench_run: BenchRun) -> Thresholds:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the leaderboard, what `--bless` changed, and where the page is."""
     run = config.stash[RUN]
-    if not run.evaluated:
+    if not run.finished:
         return
     from photoguard_eval.reports import StoreImages, terminal_report, write_reports
 

@@ -22,6 +22,7 @@ from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
 from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds
 from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_clip, select_extractor
 from photoguard_eval.randomness import derive_seed
 from photoguard_eval.registry import Plugin
 
@@ -133,6 +134,8 @@ class Plan:
         attacks: The attacks in the order of the report.
         originals: Edits of the original images, one method per editor.
         methods: One method per attack and editor.
+        extractor: Computes the features of the distribution metrics.
+        clip: Embeds images and prompts for the prompt metric.
         id: Hash over all keys.
     """
 
@@ -145,12 +148,14 @@ class Plan:
     attacks: tuple[Plugin[Attack], ...]
     originals: tuple[Method, ...]
     methods: tuple[Method, ...]
+    extractor: FeatureExtractor
+    clip: TextImageModel
     id: str
 
     @property
     def embedded_model(self) -> bool:
         """Whether the model is one that the package carries."""
-        return self.model.name in resources.embedded_checkpoints()
+        return _is_embedded(self.model)
 
     def original(self, editor: str) -> Method:
         """Return the edits of the original images under an editor."""
@@ -175,8 +180,27 @@ def build_plan(request: EvaluationRequest) -> Plan:
     originals = tuple(context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items())
     methods = tuple(context.method(attack, editor, cases) for editor in editors for attack in attacks)
     keys = [edit.key for method in (*originals, *methods) for edit in method.edits]
-    plan_id = sha256_of_json([preset.name, request.extractor, request.clip, model.name, dataset.name, keys])
-    return Plan(request, preset, model, dataset, cases, editors, attacks, originals, methods, plan_id)
+    extractor = select_extractor(request.extractor, _is_embedded(model))
+    clip = select_clip(request.clip, _is_embedded(model))
+    names = [preset.name, model.name, dataset.name, extractor.identity, clip.identity]
+    return Plan(
+        request,
+        preset,
+        model,
+        dataset,
+        cases,
+        editors,
+        attacks,
+        originals,
+        methods,
+        extractor,
+        clip,
+        sha256_of_json([names, keys]),
+    )
+
+
+def _is_embedded(model: ModelIdentity) -> bool:
+    return model.name in resources.embedded_checkpoints()
 
 
 def edits_of_originals(plan: Plan, editor: str, seed: int) -> Method:

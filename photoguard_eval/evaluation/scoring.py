@@ -16,13 +16,9 @@ from photoguard_eval.images import decode_png
 from photoguard_eval.metrics import (
     METRICS,
     DistributionMetric,
-    FeatureExtractor,
     Metric,
     PairwiseMetric,
     PromptMetric,
-    TextImageModel,
-    select_clip,
-    select_extractor,
 )
 from photoguard_eval.registry import Plugin
 
@@ -65,11 +61,9 @@ class Scorer:
     """Computes the scores of methods, or reads them from the store."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
-        """Choose metrics, feature extractor and text-image model for a plan."""
+        """Take all registered metrics."""
         self._plan = plan
         self._store = store
-        self._extractor: FeatureExtractor = select_extractor(plan.request.extractor, plan.embedded_model)
-        self._clip: TextImageModel = select_clip(plan.request.clip, plan.embedded_model)
         self._images: dict[str, torch.Tensor] = {}
         plugins = [METRICS.create(name) for name in METRICS.classes()]
         self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
@@ -140,8 +134,8 @@ class Scorer:
 
     def _identity(self, metric: Metric) -> str:
         if isinstance(metric, DistributionMetric):
-            return self._extractor.identity
-        return self._clip.identity if isinstance(metric, PromptMetric) else ""
+            return self._plan.extractor.identity
+        return self._plan.clip.identity if isinstance(metric, PromptMetric) else ""
 
     def _compute(self, method: Method, score: Score) -> list[float]:
         """Compute a column batch by batch, images of one size at a time."""
@@ -155,7 +149,7 @@ class Scorer:
             cells = [method.edits[index] for index in batch]
             ids = tuple(cell.case.id for cell in cells)
             if isinstance(metric, PromptMetric):
-                scores = metric.compute(self._clip, shown, tuple(cell.case.prompt for cell in cells), ids)
+                scores = metric.compute(self._plan.clip, shown, tuple(cell.case.prompt for cell in cells), ids)
             elif isinstance(metric, PairwiseMetric):
                 masks = torch.cat([self._mask(method.editor, cell.case) for cell in cells])
                 scores = metric.compute(shown, self._counterparts(method, score, batch), masks, ids)
@@ -187,7 +181,7 @@ class Scorer:
 
         rows: dict[int, torch.Tensor] = {}
         for batch in self._batches(images):
-            features = self._extractor.features(torch.cat([images[index] for index in batch]))
+            features = self._plan.extractor.features(torch.cat([images[index] for index in batch]))
             rows.update(zip(batch, features, strict=True))
         return torch.stack([rows[index] for index in range(len(images))])
 
