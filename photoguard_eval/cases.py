@@ -10,19 +10,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from photoguard_eval import resources
 from photoguard_eval.errors import ConfigurationError, DatasetError, UnknownNameError
 from photoguard_eval.files import sha256_of_file, sha256_of_json
-from photoguard_eval.images import read_image, read_mask, require_partial_mask, require_same_size
+from photoguard_eval.images import read_image, read_mask, read_size, require_partial_mask, require_same_size
 
 if TYPE_CHECKING:
     import torch
 
 METADATA = "metadata.jsonl"
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What every random generator accepts as a seed."""
 
 
 class MetadataRow(BaseModel):
@@ -48,7 +51,7 @@ class MetadataRow(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     mask_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     prompts: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
     caption: str = ""
     license: str = ""
     source: str = ""
@@ -93,10 +96,7 @@ class EditCase:
 
     def size(self) -> tuple[int, int]:
         """Return the image's height and width without decoding it."""
-        from PIL import Image
-
-        with Image.open(self.image_path) as image:
-            return image.height, image.width
+        return read_size(self.image_path)
 
     def mask(self) -> torch.Tensor:
         """Read the mask: (1, 1, H, W), float32, 1 = region to edit.
@@ -206,8 +206,15 @@ def _find_folder(name_or_path: str) -> Path:
 
 
 def _read_rows(path: Path) -> list[tuple[int, MetadataRow]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(), which would also break a line at separators that JSON allows within a string.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -234,6 +241,8 @@ def _describe(error: ValidationError) -> str:
 
 
 def _verified(folder: Path, name: str, sha256: str, where: str) -> Path:
+    if "\0" in name:
+        raise DatasetError(f"{where}: {name!r} is no file name.")
     relative = PurePosixPath(name)
     path = folder / relative
     inside = path.resolve().is_relative_to(folder.resolve())

@@ -63,9 +63,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
                 f"The disk is full: {path} could not be written ({len(data)} bytes). What was written before "
@@ -74,3 +71,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise StoreError(
             f"{path} could not be written: {error.strerror or error}. Choose a folder that can be written."
         ) from error
+    finally:
+        # Gone already if it was renamed; left over if anything stopped the writing, an interrupt from the keyboard too.
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ goes through `to_8bit`, which rounds (a plain cast truncates and would add up to
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from photoguard_eval.files import write_atomically
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 LEVELS = 255
 """Levels of an 8-bit channel above black; budgets in levels are fractions of this."""
@@ -27,8 +30,8 @@ def read_image(path: Path | str) -> torch.Tensor:
     """Read an image file as one RGB image.
 
     Palette, gray, CMYK and YCbCr images are converted to RGB; transparency is composited over white; the EXIF
-    orientation is applied. Images of more than 8 bits a channel are refused, since rounding them would be an
-    edit of its own.
+    orientation is applied. PNG and TIFF files of more than 8 bits a channel are refused, since rounding them would be
+    an edit of its own.
 
     Args:
         path: An image file that Pillow can read.
@@ -55,6 +58,19 @@ def read_mask(path: Path | str) -> torch.Tensor:
 
     image = as_rgb(_open(Path(path)), Path(path)).convert("L")
     return (_pixels(image) >= 128).to(torch.float32)
+
+
+def read_size(path: Path | str) -> tuple[int, int]:
+    """Return the height and width that `read_image` would give, without decoding the pixels.
+
+    Raises:
+        InvalidImageError: If the file is missing or no image.
+    """
+    from PIL import ExifTags
+
+    with _opened(Path(path)) as image:
+        lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (image.width, image.height) if lies_on_its_side else (image.height, image.width)
 
 
 def to_8bit(images: torch.Tensor) -> torch.Tensor:
@@ -106,12 +122,12 @@ def decode_png(data: bytes, name: str = "image") -> torch.Tensor:
     Raises:
         InvalidImageError: If the bytes are no image.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InvalidImageError(f"{name} is no readable image: {error}.") from error
     return from_8bit(_pixels(image.convert("RGB")))
 
@@ -197,19 +213,35 @@ def _size(image: torch.Tensor) -> str:
     return f"{image.shape[-1]} × {image.shape[-2]}"
 
 
-def _open(path: Path) -> Image:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile]:
+    """Open an image file, and say what Pillow's errors mean: for damaged files it raises several kinds."""
+    from PIL import Image
 
     if not path.is_file():
         raise InvalidImageError(f"There is no image file {path}. Check the path.")
     try:
         with Image.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidImageError(
             f"{path} cannot be read as an image ({error}). Give a whole PNG, JPEG or WebP file."
         ) from error
+
+
+def _open(path: Path) -> Image:
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        _require_8bit(image, path)
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+def _require_8bit(image: ImageFile, path: Path) -> None:
+    """Refuse what Pillow would cut down to 8 bits without a word: its mode is RGB, only the raw mode tells."""
+    if ";16" in str(image.tile):
+        raise InvalidImageError(f"{path} has 16 bits a channel; expected 8. Convert it to 8-bit RGB first.")
 
 
 def as_rgb(image: Image, path: Path) -> Image:

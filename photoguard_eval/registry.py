@@ -152,9 +152,9 @@ class Registry(Generic[T]):
         parameters = {
             key: parameter
             for key, parameter in inspect.signature(factory).parameters.items()
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+            if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         }
-        hints = _type_hints(factory)
+        hints = _type_hints(factory, parameters)
         converted: dict[str, Any] = {}
         for key, value in arguments.items():
             if key not in parameters:
@@ -279,11 +279,20 @@ def _convert(value: Any, annotation: Any, owner: str, key: str) -> Any:
         raise ConfigurationError(f"{key}={value!r} does not fit {owner}: {error.errors()[0]['msg']}.") from error
 
 
-def _type_hints(factory: type) -> dict[str, Any]:
+def _type_hints(factory: type, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Return what each argument is converted to: its annotation, or the type of its default where it has none."""
     try:
-        return inspect.get_annotations(vars(factory).get("__init__", factory.__init__), eval_str=True)  # type: ignore[misc]
-    except NameError:
-        return {}
+        annotated = inspect.get_annotations(factory.__init__, eval_str=True)  # type: ignore[misc]
+    except Exception:  # An annotation for type checkers alone may raise anything when it is evaluated.
+        annotated = {}
+    return {key: annotated.get(key, _type_of_default(parameter.default)) for key, parameter in parameters.items()}
+
+
+def _type_of_default(default: Any) -> Any:
+    if isinstance(default, bool | float | str):
+        return type(default)
+    # Where a whole number is the default, a fraction may still be meant: strength=1.
+    return int | float if isinstance(default, int) else Any
 
 
 def _jsonable(value: Any) -> Any:

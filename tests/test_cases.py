@@ -49,6 +49,15 @@ def test_few_cases_come_from_many_images(count):
     assert len(cases) == len({case.image_id for case in cases}) == count
 
 
+@pytest.mark.parametrize("count", [25, 59])
+def test_many_cases_keep_the_order_and_take_every_image(count):
+    dataset = load_dataset("emoji-scenes")
+    cases = dataset.select(count)
+    assert len({case.id for case in cases}) == count
+    assert {case.image_id for case in cases} == {case.image_id for case in dataset.cases}
+    assert list(cases) == sorted(cases, key=dataset.cases.index)
+
+
 def test_all_cases_are_selected_on_request():
     dataset = load_dataset("emoji-scenes")
     assert dataset.select(None) == dataset.select(1000) == dataset.cases
@@ -68,14 +77,19 @@ def test_a_case_is_found_by_its_id():
     [
         (lambda row: row.update(colour="red"), "line 1: unknown field 'colour'; known fields: file_name"),
         (lambda row: row.update(file_name="../secret.png"), "leads outside of the dataset's folder"),
+        (lambda row: row.update(file_name="a\0b.png"), "is no file name"),
         (lambda row: row.update(file_name="/etc/passwd"), "leads outside of the dataset's folder"),
         (lambda row: row.update(sha256="0" * 64), "has SHA-256 [0-9a-f]{64}, but the metadata records 0000"),
         (lambda row: row.update(mask_sha256="0" * 64), "masks/.* has SHA-256"),
         (lambda row: row.update(sha256="short"), "sha256: String should match pattern"),
         (lambda row: row.update(file_name="images/none.png"), "there is no file 'images/none.png'"),
         (lambda row: row.update(seeds=[1]), "3 prompts but 1 seeds"),
+        (lambda row: row.update(seeds=[1, 2, -3]), "seeds.2: Input should be greater than or equal to 0"),
+        (lambda row: row.update(seeds=[1, 2, 2**64]), "seeds.2: Input should be less than"),
+        (lambda row: row.update(seeds=[1, 2, 2.5]), "seeds.2: Input should be a valid integer"),
         (lambda row: row.update(prompts=[]), "prompts"),
         (lambda row: row.pop("mask_file_name"), "mask_file_name: Field required"),
+        (lambda row: row.update(file_name="images"), "there is no file 'images'"),
     ],
 )
 def test_bad_metadata_is_refused(folder, change, message):
@@ -100,6 +114,28 @@ def test_a_line_that_is_no_json_is_refused(folder):
         load_dataset(str(folder))
 
 
+def test_a_line_that_is_no_object_is_refused(folder):
+    (folder / "metadata.jsonl").write_text("[1, 2]\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="line 1: row: Input should be"):
+        load_dataset(str(folder))
+
+
+def test_metadata_that_is_no_utf8_is_refused(folder):
+    (folder / "metadata.jsonl").write_bytes("{'caption': 'é'}".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"is not UTF-8 text .* at byte 13"):
+        load_dataset(str(folder))
+
+
+def test_only_a_line_feed_ends_a_line(folder):
+    path = folder / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows[0]["prompts"][0] = "a dog\u2028on a beach\x85"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows), encoding="utf-8", newline="")
+    dataset = load_dataset(str(folder))
+    assert len(dataset.cases) == 60
+    assert dataset.cases[0].prompt == "a dog\u2028on a beach\x85"
+
+
 def test_empty_metadata_is_refused(folder):
     (folder / "metadata.jsonl").write_text("\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="is empty"):
@@ -112,6 +148,33 @@ def test_two_images_of_one_name_are_refused(folder):
     path.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")
     with pytest.raises(DatasetError, match="two cases have the id"):
         load_dataset(str(folder))
+
+
+def test_two_images_of_one_name_in_different_folders_are_refused(folder):
+    shutil.copytree(folder / "images", folder / "more")
+    path = folder / "metadata.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines, lines[0].replace('"images/', '"more/')]), encoding="utf-8")
+    with pytest.raises(DatasetError, match="two cases have the id 'dog-in-a-meadow-0'"):
+        load_dataset(str(folder))
+
+
+def test_a_change_of_any_file_or_field_changes_the_hash(folder):
+    before = load_dataset(str(folder)).sha256
+    rewrite(folder, lambda row: row.update(prompts=["a dog in the snow", *row["prompts"][1:]]))
+    after = load_dataset(str(folder)).sha256
+    image = folder / "images" / "dog-in-a-meadow.png"
+    image.write_bytes(image.read_bytes() + b"\0")
+    rewrite(folder, lambda row: row.update(sha256=sha256_of_file(image)))
+    assert len({before, after, load_dataset(str(folder)).sha256}) == 3
+
+
+def test_a_file_that_is_no_image_is_refused_when_its_size_is_asked_for(folder):
+    image = folder / "images" / "dog-in-a-meadow.png"
+    image.write_bytes(b"hello")
+    rewrite(folder, lambda row: row.update(sha256=sha256_of_file(image)))
+    with pytest.raises(InvalidImageError, match=r"dog-in-a-meadow\.png cannot be read as an image"):
+        load_dataset(str(folder)).cases[0].size()
 
 
 def test_a_folder_without_metadata_is_refused(tmp_path):

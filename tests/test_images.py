@@ -1,8 +1,13 @@
+import io
+import struct
+import zlib
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from photoguard_eval.errors import InvalidImageError
@@ -12,6 +17,7 @@ from photoguard_eval.images import (
     from_8bit,
     read_image,
     read_mask,
+    read_size,
     require_multiple,
     require_partial_mask,
     require_same_size,
@@ -25,6 +31,23 @@ RED = (200, 30, 40)
 def save(path, image, **options):
     image.save(path, **options)
     return path
+
+
+def small_png():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), RED).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def png_of_16_bits(colour_type, channels):
+    """Build a PNG that Pillow can read and not write: 2 × 1 pixels of 16 bits a channel."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, colour_type, 0, 0, 0)
+    pixels = bytes([0, *range(4 * channels)])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
 @given(hnp.arrays(np.uint8, (3, 5, 7)))
@@ -60,18 +83,37 @@ def test_gray_modes_become_rgb(tmp_path, mode):
 
 
 def test_transparency_is_composited_over_white(tmp_path):
-    image = Image.new("RGBA", (2, 1), (*RED, 0))
+    image = Image.new("RGBA", (3, 1), (*RED, 0))
     image.putpixel((1, 0), (*RED, 255))
+    image.putpixel((2, 0), (0, 0, 0, 51))
     pixels = to_8bit(read_image(save(tmp_path / "image.png", image)))[0, :, 0]
     assert pixels[:, 0].tolist() == [255, 255, 255]
     assert pixels[:, 1].tolist() == list(RED)
+    assert pixels[:, 2].tolist() == [204, 204, 204]
+
+
+def test_a_transparent_palette_entry_is_white(tmp_path):
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([*RED, *RED])
+    image.putpixel((1, 0), 1)
+    pixels = to_8bit(read_image(save(tmp_path / "image.png", image, transparency=1)))[0, :, 0]
+    assert [pixels[:, 0].tolist(), pixels[:, 1].tolist()] == [list(RED), [255, 255, 255]]
 
 
 def test_the_orientation_of_a_camera_is_applied(tmp_path):
     image = Image.new("RGB", (8, 4), RED)
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert read_image(save(tmp_path / "image.jpg", image, exif=exif)).shape == (1, 3, 8, 4)
+    path = save(tmp_path / "image.jpg", image, exif=exif)
+    assert read_image(path).shape == (1, 3, 8, 4)
+    assert read_size(path) == (8, 4)
+
+
+def test_the_size_is_height_and_width(tmp_path):
+    assert read_size(save(tmp_path / "image.png", Image.new("RGB", (8, 4)))) == (4, 8)
+    (tmp_path / "image.png").write_bytes(b"hello")
+    with pytest.raises(InvalidImageError, match="cannot be read as an image"):
+        read_size(tmp_path / "image.png")
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
@@ -79,6 +121,34 @@ def test_more_than_8_bits_are_refused(tmp_path, mode):
     path = save(tmp_path / "image.tif", Image.new(mode, (8, 6)))
     with pytest.raises(InvalidImageError, match="Convert it to 8-bit RGB"):
         read_image(path)
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_png_of_16_bits_is_refused_whatever_its_mode(tmp_path, colour_type, channels):
+    path = tmp_path / "image.png"
+    path.write_bytes(png_of_16_bits(colour_type, channels))
+    with pytest.raises(InvalidImageError, match="has 16 bits a channel; expected 8"):
+        read_image(path)
+    with pytest.raises(InvalidImageError, match="has 16 bits a channel"):
+        read_mask(path)
+
+
+@given(
+    place=st.integers(0, len(small_png()) - 1),
+    byte=st.integers(0, 255),
+    length=st.integers(0, len(small_png())),
+)
+@example(place=11, byte=4, length=len(small_png()))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_damaged_image_is_read_or_refused_but_never_breaks(tmp_path, place, byte, length):
+    data = bytearray(small_png())
+    data[place] = byte
+    path = tmp_path / "image.png"
+    path.write_bytes(bytes(data[:length]))
+    try:
+        assert read_image(path).shape[:2] == (1, 3)
+    except InvalidImageError as error:
+        assert "Give a whole PNG" in str(error)  # noqa: PT017
 
 
 def test_a_missing_image_is_said(tmp_path):

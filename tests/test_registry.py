@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 
-from photoguard_eval.attacks import ATTACKS
+from photoguard_eval.attacks import ATTACKS, AttackBatch
+from photoguard_eval.attacks.harness import immunize
+from photoguard_eval.diffusion import CostMeter, EditSettings, InpaintEditor
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, PluginError, UnknownNameError
-from photoguard_eval.images import write_image
+from photoguard_eval.images import decode_png, write_image
+from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Registry
-from tests.tiny import random_images
+from tests.tiny import half_masks, random_images, tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "checkerboard-attack"
@@ -178,6 +182,50 @@ def test_two_installed_packages_of_one_name_collide(tools, installed):
         tools.names()
 
 
+def test_arguments_without_annotations_take_the_type_of_their_default(tools):
+    class Plane(Hammer):
+        name = "plane"
+
+        def __init__(self, *, passes=2, depth=0.5, quick=False, wood="oak", **options):
+            self.arguments = (passes, depth, quick, wood)
+
+    tools.register(Plane)
+    instance = tools.create("plane,passes=3,depth=1,quick=true,wood=8").instance
+    assert instance.arguments == (3, 1.0, True, "8")
+    assert [type(value) for value in instance.arguments] == [int, float, bool, str]
+    assert tools.create("plane,passes=1/2").instance.arguments[0] == 0.5
+    with pytest.raises(ConfigurationError, match="quick='perhaps' does not fit"):
+        tools.create("plane,quick=perhaps")
+
+
+def test_annotations_for_type_checkers_alone_do_no_harm(tools, tmp_path):
+    (tmp_path / "file_plugin.py").write_text(
+        "from __future__ import annotations\n"
+        + SAW
+        + "    def __init__(self, *, teeth: int = 5, target: no_such_module.Tensor | None = None):\n"
+        + "        self.teeth = teeth\n"
+    )
+    assert tools.create(f"{tmp_path / 'file_plugin.py'}:Saw,teeth=7").instance.teeth == 7
+
+
+def test_a_constructor_of_any_arguments_needs_none(tools):
+    class Anything(Hammer):
+        name = "anything"
+
+        def __init__(self, *positional, **named):
+            super().__init__()
+
+    tools.register(Anything)
+    assert tools.create("anything").arguments == {}
+
+
+def test_a_module_that_fails_says_why(tools, tmp_path, monkeypatch):
+    (tmp_path / "failing_module.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginError, match=r"'failing_module' could not be imported: ZeroDivisionError"):
+        tools.create("failing_module:Saw")
+
+
 def test_a_constructor_that_fails_is_a_plugin_error(tools):
     class Fragile(Hammer):
         name = "fragile"
@@ -198,6 +246,16 @@ def test_a_folder_of_images_stands_for_an_attack(tmp_path):
     before = plugin.inputs
     write_image(tmp_path / "fox.png", random_images(1, seed=1))
     assert ATTACKS.create(str(tmp_path)).inputs != before
+
+
+def test_the_example_runs_from_its_file_and_keeps_its_budget():
+    plugin = ATTACKS.create(f"{EXAMPLE / 'checkerboard_attack.py'}:CheckerboardAttack,epsilon=8/255,square=2")
+    model, images, masks = tiny_model(), random_images(2), half_masks(2)
+    batch = AttackBatch(images, masks, None, ("fox", "owl"), InpaintEditor(), EditSettings())
+    finished = immunize(plugin.instance, model, batch, CaseGenerators.from_seeds([0, 1]), CostMeter(model))
+    change = (torch.cat([decode_png(immunized.png) for immunized in finished]) - images) * 255
+    assert change.abs().max().round() == 8
+    assert (change * masks).abs().max() == 0
 
 
 def test_the_example_package_installs_and_is_on_the_list(tmp_path):

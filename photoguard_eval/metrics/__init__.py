@@ -17,15 +17,17 @@ from photoguard_eval.metrics.pairwise import StructuralSimilarity
 from photoguard_eval.metrics.prompt import ClipSimilarity, TextImageModel, select_clip
 from photoguard_eval.metrics.kernel import KernelInceptionDistance
 from photoguard_eval.metrics.region import RegionPeakSignalToNoiseRatio, RegionStructuralSimilarity
-from photoguard_eval.metrics.features import FeatureExtractor, select_extractor
+from photoguard_eval.metrics.features import EmbeddedClipFeatures, FeatureExtractor, InceptionFeatures, select_extractor
 # isort: on
 
 __all__ = [
     "METRICS",
     "ClipSimilarity",
     "DistributionMetric",
+    "EmbeddedClipFeatures",
     "FeatureExtractor",
     "FrechetInceptionDistance",
+    "InceptionFeatures",
     "KernelInceptionDistance",
     "Metric",
     "PairwiseMetric",
@@ -36,8 +38,26 @@ __all__ = [
     "RegionStructuralSimilarity",
     "StructuralSimilarity",
     "TextImageModel",
+    "distribution_metrics",
+    "pairwise_metrics",
+    "prompt_metrics",
     "realism_scores",
     "register_metric",
     "select_clip",
     "select_extractor",
 ]
+
+
+def pairwise_metrics() -> list[type[PairwiseMetric]]:
+    """Return all metrics of two images in the order of the paper's tables, those of installed plug-ins last."""
+    return [metric for metric in METRICS.classes().values() if issubclass(metric, PairwiseMetric)]
+
+
+def distribution_metrics() -> list[type[DistributionMetric]]:
+    """Return all metrics of two sets of images in the order of the paper's tables, those of plug-ins last."""
+    return [metric for metric in METRICS.classes().values() if issubclass(metric, DistributionMetric)]
+
+
+def prompt_metrics() -> list[type[PromptMetric]]:
+    """Return all metrics of an image and a prompt in the order of the paper's tables, those of plug-ins last."""
+    return [metric for metric in METRICS.classes().values() if issubclass(metric, PromptMetric)]

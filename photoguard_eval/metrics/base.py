@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Kind = Literal["pairwise", "distribution", "prompt"]
 PaperTable = Literal["6", "10", "figure 7", ""]
 
-RANGE_TOLERANCE = 1e-3
+RANGE_TOLERANCE = 1e-4
 """How far a value may lie outside of its range by float32 arithmetic; it is clipped. What lies further is an error."""
 
 
@@ -32,7 +32,7 @@ class Metric(ABC):
         higher_is_more_similar: Direction; the arrows of the paper's tables.
         lower_bound: Least possible value; None if unbounded.
         upper_bound: Greatest possible value; None if unbounded.
-        minimum_size: Shortest side of an image that it is defined for, in pixels.
+        minimum_size: Shortest side of an image that it is computed for, in pixels.
         source: Publication and implementation.
         table: Where the paper reports it; "" for measures of this benchmark.
     """
@@ -62,7 +62,7 @@ class Metric(ABC):
             )
         return min(max(value, low), high)
 
-    def _require_images(self, *batches: torch.Tensor) -> None:
+    def _require_images(self, batches: Sequence[torch.Tensor], case_ids: Sequence[str]) -> None:
         shapes = {tuple(batch.shape) for batch in batches}
         shape = batches[0].shape
         if len(shapes) > 1 or len(shape) != 4 or shape[1] != 3:
@@ -74,11 +74,25 @@ class Metric(ABC):
                 f"{self.label} needs images of at least {self.minimum_size} pixels a side, these are {shape[-1]} × "
                 f"{shape[-2]}. Use larger images or leave the metric out."
             )
+        if len(case_ids) != shape[0]:
+            raise MetricError(f"{self.label} was given {shape[0]} images and {len(case_ids)} case names.")
+        for batch in batches:
+            # Not left to the score: the sorting inside DSS, for one, turns NaN pixels into a perfect similarity.
+            finite = batch.isfinite().flatten(1).all(dim=1).tolist()
+            broken = [case for case, whole in zip(case_ids, finite, strict=True) if not whole]
+            if broken:
+                raise MetricError(
+                    f"{self.label} was given an image of {broken[0]} with values that are NaN or infinite; expected "
+                    "[0, 1]. Look at what made the image."
+                )
 
-    def _checked_all(self, values: Sequence[float], case_ids: Sequence[str]) -> list[float]:
-        if len(values) != len(case_ids):
-            raise MetricError(f"{self.label} returned {len(values)} values for {len(case_ids)} images.")
-        return [self._checked(float(value), case) for value, case in zip(values, case_ids, strict=True)]
+    def _checked_all(self, values: torch.Tensor, case_ids: Sequence[str]) -> list[float]:
+        if values.shape != (len(case_ids),):
+            raise MetricError(
+                f"{self.label} returned scores of shape {tuple(values.shape)} for {len(case_ids)} images; expected one "
+                "value each. Mend the metric."
+            )
+        return [self._checked(float(value), case) for value, case in zip(values.tolist(), case_ids, strict=True)]
 
 
 class PairwiseMetric(Metric):
@@ -101,18 +115,26 @@ class PairwiseMetric(Metric):
             One value per pair.
 
         Raises:
-            MetricError: If shapes do not fit, images are too small, or a value is NaN or out of range.
+            MetricError: If shapes do not fit, images are too small or not finite, or a value is NaN or out of range.
         """
         import torch
 
-        self._require_images(edited, reference)
+        self._require_images((edited, reference), case_ids)
+        if masks.shape != (len(edited), 1, *edited.shape[-2:]):
+            raise MetricError(
+                f"{self.label} was given masks of shape {tuple(masks.shape)} with images of shape "
+                f"{tuple(edited.shape)}; expected one channel and the images' size."
+            )
         with torch.no_grad():
             values = self._scores(edited.float().clamp(0, 1), reference.float().clamp(0, 1), masks)
-        return self._checked_all(values.tolist(), case_ids)
+        return self._checked_all(values, case_ids)
 
     @abstractmethod
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Return one score per pair, shape (N,)."""
+        """Return one score per pair, shape (N,).
+
+        Images come as float32 in [0, 1], checked and without gradients.
+        """
 
 
 class DistributionMetric(Metric):
@@ -128,7 +150,8 @@ class DistributionMetric(Metric):
             reference: Features of the edits of the originals, (M, D).
 
         Raises:
-            MetricError: If there are fewer than two images, features do not fit, or the value is NaN or out of range.
+            MetricError: If there are fewer than two images, features do not fit or are not finite, or the value is NaN
+                or out of range.
         """
         import torch
 
@@ -139,13 +162,19 @@ class DistributionMetric(Metric):
             )
         if min(len(edited), len(reference)) < 2:
             raise MetricError(f"{self.label} compares sets of at least 2 images. Use a preset with more cases.")
+        if not bool(edited.isfinite().all() and reference.isfinite().all()):
+            raise MetricError(
+                f"{self.label} was given features that are NaN or infinite. Look at the images and at the feature "
+                "extractor."
+            )
         with torch.no_grad():
-            value = self._score(edited.float(), reference.float())
+            # Double: covariances of fewer images than features are singular, and distances of near images cancel.
+            value = self._score(edited.double(), reference.double())
         return self._checked(value, f"a set of {len(edited)} images")
 
     @abstractmethod
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
-        """Return the value of the metric."""
+        """Return the value of the metric; features come as float64, checked."""
 
 
 class PromptMetric(Metric):
@@ -165,16 +194,16 @@ class PromptMetric(Metric):
             case_ids: Names of the cases, for errors.
 
         Raises:
-            MetricError: If shapes do not fit, or a value is NaN or out of range.
+            MetricError: If shapes do not fit, images are not finite, or a value is NaN or out of range.
         """
         import torch
 
-        self._require_images(images)
+        self._require_images((images,), case_ids)
         if len(prompts) != len(images):
             raise MetricError(f"{self.label} was given {len(images)} images and {len(prompts)} prompts.")
         with torch.no_grad():
             values = self._scores(model, images.float().clamp(0, 1), prompts)
-        return self._checked_all(values.tolist(), case_ids)
+        return self._checked_all(values, case_ids)
 
     @abstractmethod
     def _scores(self, model: TextImageModel, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 INCEPTION_WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
-INCEPTION_SIZE = 299
+INCEPTION_HASH = "6726825d"
+"""How the SHA-256 of the weights begins, as their name says."""
 
 
 class FeatureExtractor(ABC):
@@ -59,7 +60,7 @@ class EmbeddedClipFeatures(FeatureExtractor):
 
 
 class InceptionFeatures(FeatureExtractor):
-    """Inception-v3 of the FID paper, 2048 features, as piq runs it."""
+    """Inception-v3 of the FID paper, 2048 features, with piq's own resizing (bilinear, to 299 pixels, no antialias)."""
 
     def __init__(self) -> None:
         """Find the weights in torch hub's cache; they are not downloaded.
@@ -82,19 +83,32 @@ class InceptionFeatures(FeatureExtractor):
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """See `FeatureExtractor.features`."""
         import torch
-        from torch.nn.functional import interpolate
 
-        size = (INCEPTION_SIZE, INCEPTION_SIZE)
-        resized = interpolate(images.float().cpu(), size=size, mode="bilinear", antialias=True, align_corners=False)
         with torch.no_grad():
-            features: torch.Tensor = self._network(resized)[0]
-        return features.flatten(1).float()
+            features: torch.Tensor = self._network(images.float().cpu().clamp(0, 1))[0]
+        return features.flatten(1)
 
     @cached_property
     def _network(self) -> Any:
+        import torch
         from piq.feature_extractors import InceptionV3
 
-        return InceptionV3(resize_input=False, normalize_input=True).eval().requires_grad_(False)
+        if not sha256_of_file(self.weights).startswith(INCEPTION_HASH):
+            raise MetricError(
+                f"{self.weights} is damaged: its SHA-256 does not begin with {INCEPTION_HASH}. Remove it and download "
+                "it again, or use --extractor embedded."
+            )
+        if Path(torch.hub.get_dir()) / "checkpoints" != self.weights.parent:
+            # piq would not find the weights there and would download them.
+            raise MetricError(
+                f"Torch hub's cache is {torch.hub.get_dir()}, but the weights of Inception-v3 are in "
+                f"{self.weights.parent}. Set the cache with TORCH_HOME rather than torch.hub.set_dir."
+            )
+        # The weights are drawn before they are loaded; the global generator must not notice.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=UserWarning)
+            warnings.simplefilter("ignore", category=FutureWarning)
+            return InceptionV3().eval()
 
 
 def inception_weights() -> Path:

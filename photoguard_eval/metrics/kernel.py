@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from photoguard_eval.errors import MetricError
 from photoguard_eval.metrics.base import DistributionMetric, register_metric
 
 if TYPE_CHECKING:
@@ -29,4 +30,10 @@ class KernelInceptionDistance(DistributionMetric):
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         from torchmetrics.image.kid import poly_mmd
 
-        return float(poly_mmd(reference.double(), edited.double()))
+        if len(edited) != len(reference):
+            # The library divides all three sums by the first set's size.
+            raise MetricError(
+                f"KID was given sets of {len(edited)} and {len(reference)} images; expected as many edits of immunized "
+                "images as of originals."
+            )
+        return float(poly_mmd(reference, edited))

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @register_metric
 class StructuralSimilarity(PairwiseMetric):
-    """SSIM with piq's automatic down-sampling: by side / 256, rounded, so none below 384 pixels and ×2 at 512."""
+    """SSIM with piq's automatic down-sampling: by side / 256, rounded, so none below 384 pixels and ×2 at 512.
+
+    It is computed in float64, since local variances are differences of nearly equal numbers where an image is flat.
+    """
 
     name = "ssim"
     label = "SSIM"
@@ -25,12 +28,12 @@ class StructuralSimilarity(PairwiseMetric):
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
 
-        return _each(piq.ssim(edited, reference, reduction="none"))
+        return _each(piq.ssim(edited.double(), reference.double(), reduction="none"))
 
 
 @register_metric
 class PeakSignalToNoiseRatio(PairwiseMetric):
-    """PSNR in decibels; 10⁻⁸ is added to the squared error, so that equal images give 80 dB."""
+    """PSNR in decibels; 10⁻⁸ is added to the mean squared error, so that equal images give 80 dB, the most there is."""
 
     name = "psnr"
     label = "PSNR"
@@ -47,7 +50,12 @@ class PeakSignalToNoiseRatio(PairwiseMetric):
 
 @register_metric
 class VisualInformationFidelity(PairwiseMetric):
-    """VIFp; not symmetric: how much of the reference's information the edit carries."""
+    """VIFp; not symmetric: how much of the reference's information the edit carries.
+
+    It exceeds 1 where an edit has more contrast than the reference. A flat reference carries no information, and none
+    of it can be lost: its VIFp is 1, by the constant that stabilises the ratio. That constant is below what float32
+    resolves, where the ratio of two rounding errors would come out instead, so it is computed in float64.
+    """
 
     name = "vifp"
     label = "VIFp"
@@ -60,7 +68,7 @@ class VisualInformationFidelity(PairwiseMetric):
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
 
-        return _each(piq.vif_p(edited, reference, reduction="none"))
+        return _each(piq.vif_p(edited.double(), reference.double(), reduction="none"))
 
 
 @register_metric
@@ -87,7 +95,7 @@ class SpectralResidualSimilarity(PairwiseMetric):
     name = "sr_sim"
     label = "SR-SIM"
     higher_is_more_similar = True
-    minimum_size = 41
+    minimum_size = 40
     source = "Zhang and Li 2012; piq"
     table = "10"
 
@@ -136,19 +144,25 @@ class VisualSaliencyInducedIndex(PairwiseMetric):
 
 @register_metric
 class CosineTransformSubbandSimilarity(PairwiseMetric):
-    """DSS, on luminance."""
+    """DSS, on luminance.
+
+    Its term for the mean of each block is a correlation, as in SSIM, so DSS is negative for images that are each
+    other's negatives. Below 32 pixels a twentieth of the blocks, over which it averages, is less than one block. It is
+    computed in float64 for the reason that SSIM is.
+    """
 
     name = "dss"
     label = "DSS"
     higher_is_more_similar = True
-    minimum_size = 48
+    lower_bound = -1.0
+    minimum_size = 32
     source = "Balanov et al. 2015; piq"
     table = "10"
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
 
-        return _each(piq.dss(edited, reference, reduction="none"))
+        return _each(piq.dss(edited.double(), reference.double(), reduction="none"))
 
 
 @register_metric

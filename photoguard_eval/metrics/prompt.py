@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,7 @@ class TextImageModel:
                     f"or a name such as {DEFAULT_CLIP}."
                 )
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Name and, for a folder, hash of the weights; known without loading the model."""
         if self.folder is None:
@@ -92,12 +91,14 @@ class TextImageModel:
 @lru_cache(maxsize=2)
 def _load(name: str) -> tuple[Any, Any, dict[str, Any]]:
     import open_clip
+    import torch
 
     architecture, pretrained = (name, None) if name.startswith("local-dir:") else (*name.split(":"), None)[:2]
-    logging.getLogger("open_clip").setLevel(logging.WARNING)
     try:
-        # Without require_pretrained, missing weights only warn and the model is random.
-        model = open_clip.create_model(architecture, pretrained=pretrained, require_pretrained=True)
+        # Without require_pretrained, missing weights only warn and the model is random. Creating a model draws weights
+        # before it loads the real ones; the global generator must not notice.
+        with torch.random.fork_rng(devices=[]):
+            model = open_clip.create_model(architecture, pretrained=pretrained, require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(architecture)
     except Exception as error:
         raise MetricError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -12,13 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from photoguard_eval.cases import METADATA
+from photoguard_eval.files import sha256_of_bytes, write_atomically
+from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.masks import Part, keep_part
-from recipes.emoji_scenes.scenes import FONT, Content, draw_scene
+from recipes.emoji_scenes.scenes import Content, draw_scene
 from recipes.emoji_scenes.vocabulary import LOOKS, PLACES, is_held_out
 
 LICENSE = "Apache-2.0"
 AUTHOR = "Emoji artwork: Google (Noto Emoji); scenes: the developers of photoguard-eval"
 SOURCE = "python -m recipes.emoji_scenes dataset"
+
+SEED = 2023
 
 PARTS: tuple[Part, ...] = ("whole", "top", "whole", "left", "whole", "right")
 """What is kept of the subject, image by image: the whole of it in every other image."""
@@ -58,21 +62,24 @@ def prompt_places(name: str, index: int) -> list[str]:
     return [others[(index * 2 + step * 3) % len(others)] for step in range(3)]
 
 
-def make_dataset(folder: Path, font: Path = FONT) -> None:
+def make_dataset(folder: Path, glyphs: Glyphs) -> None:
     """Write images, masks and metadata.
 
     Args:
         folder: The dataset's folder; its card and licence are not touched.
-        font: The file of Noto Color Emoji.
+        glyphs: What draws the objects: a `glyphs.EmojiFont`.
+
+    Raises:
+        StoreError: If the folder cannot be written.
     """
-    rows = [_make_image(folder, index, subject, font) for index, subject in enumerate(SUBJECTS)]
+    rows = [_make_image(folder, index, subject, glyphs) for index, subject in enumerate(SUBJECTS)]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "metadata.jsonl").write_text(text, encoding="utf-8")
+    write_atomically(folder / METADATA, text.encode())
 
 
-def _make_image(folder: Path, index: int, subject: Subject, font: Path) -> dict[str, object]:
+def _make_image(folder: Path, index: int, subject: Subject, glyphs: Glyphs) -> dict[str, object]:
     content = Content(subject.name, subject.colour, held_out_place(subject.name), list(LOOKS)[index % len(LOOKS)])
-    scene = draw_scene(content, np.random.default_rng([2023, index]), font)
+    scene = draw_scene(content, np.random.default_rng([SEED, index]), glyphs)
     mask = keep_part(scene, PARTS[index % len(PARTS)])
     stem = "-".join([*filter(None, [subject.colour]), subject.name, *content.place.split()])
     image_name, mask_name = f"images/{stem}.png", f"masks/{stem}.png"
@@ -93,8 +100,7 @@ def _make_image(folder: Path, index: int, subject: Subject, font: Path) -> dict[
 
 
 def _write(path: Path, values: NDArray[np.float32]) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     Image.fromarray((values * 255).round().astype(np.uint8)).save(buffer, format="PNG", optimize=True)
-    path.write_bytes(buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    write_atomically(path, buffer.getvalue())
+    return sha256_of_bytes(buffer.getvalue())

@@ -39,7 +39,7 @@ def apply_look(picture: Picture, subject: NDArray[np.float32], look: Look, rando
 
 
 def texture(name: str, side: int) -> NDArray[np.float32]:
-    """Return a texture of mean zero and about unit amplitude, height × width."""
+    """Return a texture of mean zero and about unit amplitude, height × width; "" gives none."""
     row, column = np.mgrid[0:side, 0:side]
     patterns = {
         "rows": row % 2,
@@ -50,7 +50,8 @@ def texture(name: str, side: int) -> NDArray[np.float32]:
         "dots": (row % 4 < 2) & (column % 4 < 2),
     }
     pattern = patterns.get(name, np.zeros((side, side))).astype(np.float32)
-    return ((pattern - pattern.mean()) * 2).astype(np.float32)
+    centred: NDArray[np.float32] = ((pattern - pattern.mean()) * 2).astype(np.float32)
+    return centred
 
 
 def _grade(picture: Picture, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
+from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.looks import apply_look
 from recipes.emoji_scenes.places import Picture, paint_place
 from recipes.emoji_scenes.vocabulary import COLOURS, LOOKS, OBJECTS, PLACES, caption, is_held_out
 
-FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
-FONT_SIZE = 109
-"""The only size that the font has bitmaps for."""
-
 SIDE = 64
-
-
-class MissingFontError(Exception):
-    """The emoji font is not installed."""
+"""Pixels a side of the scenes that the embedded checkpoint was trained on."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,12 @@ class Scene:
 
 
 def draw_content(random: Generator, held_out: bool) -> Content:
-    """Draw what a scene shows, from the held-out combinations or from all others."""
+    """Draw what a scene shows: any object, place and look, and in half of the scenes a colour for the object.
+
+    Args:
+        random: Where it is drawn from.
+        held_out: Whether from the combinations that training never sees, or from all others.
+    """
     while True:
         name, place = str(random.choice(list(OBJECTS))), str(random.choice(PLACES))
         if is_held_out(name, place) == held_out:
@@ -72,24 +68,21 @@ def draw_content(random: Generator, held_out: bool) -> Content:
     return Content(name, colour, place, str(random.choice(list(LOOKS))))
 
 
-def draw_scene(content: Content, random: Generator, font: Path = FONT, side: int = SIDE) -> Scene:
+def draw_scene(content: Content, random: Generator, glyphs: Glyphs, side: int = SIDE) -> Scene:
     """Paint a scene.
 
     Args:
         content: What it shows.
         random: Where place, size, position and deviations of the look are drawn from.
-        font: The file of Noto Color Emoji.
+        glyphs: What draws the object: a `glyphs.EmojiFont`.
         side: Pixels a side.
-
-    Raises:
-        MissingFontError: If there is no such file.
     """
     picture = paint_place(content.place, side, random)
     size = int(random.uniform(0.42, 0.72) * side)
-    emoji = _glyph(content.name, size, font)
+    glyph = glyphs(content.name, size)
     if random.random() < 0.5:
-        emoji = emoji[:, ::-1]
-    colours, opacity = emoji[..., :3], emoji[..., 3]
+        glyph = glyph[:, ::-1]
+    colours, opacity = glyph[..., :3], glyph[..., 3]
     if content.colour:
         colours = _tint(colours, content.colour)
     left = int(random.integers(2, side - size - 1))
@@ -107,28 +100,5 @@ def _tint(colours: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     light = colours @ np.array([0.3, 0.59, 0.11], np.float32)
     light = ((light - light.min()) / max(1e-3, float(np.ptp(light))))[..., None]
     shine = 0.25 * np.maximum(light - 0.75, 0)
-    tinted: NDArray[np.float32] = np.clip((0.35 + 0.9 * light) * np.array(COLOURS[name], np.float32) + shine, 0, 1)
-    return tinted
-
-
-@lru_cache(maxsize=4096)
-def _glyph(name: str, size: int, font: Path) -> NDArray[np.float32]:
-    square = _square_glyph(name, font)
-    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), np.float32) / 255
-
-
-@lru_cache(maxsize=128)
-def _square_glyph(name: str, font: Path) -> Image.Image:
-    if not font.is_file():
-        raise MissingFontError(
-            f"There is no emoji font {font}. Install Debian's package fonts-noto-color-emoji, or give the path of "
-            "NotoColorEmoji.ttf with --font."
-        )
-    sheet = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
-    face = ImageFont.truetype(str(font), FONT_SIZE)
-    ImageDraw.Draw(sheet).text((12, 12), OBJECTS[name], font=face, embedded_color=True)
-    glyph = sheet.crop(sheet.getbbox())
-    side = max(glyph.size)
-    square = Image.new("RGBA", (side, side), (0, 0, 0, 0))
-    square.paste(glyph, ((side - glyph.width) // 2, (side - glyph.height) // 2))
-    return square
+    tinted = np.clip((0.35 + 0.9 * light) * np.array(COLOURS[name], np.float32) + shine, 0, 1)
+    return np.asarray(tinted, np.float32)

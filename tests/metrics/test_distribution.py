@@ -3,8 +3,10 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from photoguard_eval.errors import MetricError, UnknownNameError
-from photoguard_eval.metrics import METRICS, realism_scores, select_extractor
+from photoguard_eval.errors import MetricError
+from photoguard_eval.metrics import METRICS, distribution_metrics, realism_scores
+
+DISTRIBUTION = [metric.name for metric in distribution_metrics()]
 
 
 def draw(count, dimension, seed, shift=0.0, scale=1.0):
@@ -29,106 +31,132 @@ def test_fid_of_distant_gaussians_is_the_closed_form():
     assert score("fid", y, x) == pytest.approx(2 * 9 + 2 * 1, rel=0.02)
 
 
-@pytest.mark.parametrize("count", [2, 4, 12])
-def test_fid_of_few_images_is_finite(count):
+def fid_by_singular_values(x, y):
+    """FID of sample covariances AᵀA and BᵀB, at any rank: Tr (AᵀA BᵀB)^½ is the sum of singular values of A Bᵀ."""
+    x, y = (features.double().numpy() for features in (x, y))
+    a, b = ((features - features.mean(0)) / np.sqrt(len(features) - 1) for features in (x, y))
+    means = x.mean(0) - y.mean(0)
+    return means @ means + (a**2).sum() + (b**2).sum() - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum()
+
+
+@pytest.mark.parametrize("count", [2, 4, 12, 60])
+@pytest.mark.parametrize("change", [1e-3, 0.1, 1.0])
+def test_fid_of_fewer_images_than_features_is_exact(count, change):
     x = draw(count, 128, 0)
-    assert score("fid", x, x) == pytest.approx(0, abs=1e-3)
-    assert 0 < score("fid", x + 1, x) < 1e4
+    y = x + change * draw(count, 128, 1)
+    assert score("fid", y, x) == pytest.approx(fid_by_singular_values(x, y), abs=2e-4)
 
 
-def test_kid_agrees_with_its_definition():
-    x, y = (features.double().numpy() for features in (draw(20, 5, 0), draw(20, 5, 1, shift=0.3)))
-
-    def kernel(a, b):
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    def off_diagonal_mean(matrix):
-        n = len(matrix)
-        return (matrix.sum() - np.trace(matrix)) / (n * (n - 1))
-
-    expected = off_diagonal_mean(kernel(x, x)) + off_diagonal_mean(kernel(y, y)) - 2 * kernel(x, y).mean()
-    assert score("kid", torch.from_numpy(y), torch.from_numpy(x)) == pytest.approx(expected, rel=1e-4)
+def test_fid_of_equal_sets_is_zero():
+    assert score("fid", draw(12, 128, 0), draw(12, 128, 0)) == pytest.approx(0, abs=1e-4)
 
 
-def test_kid_leaves_the_global_generator_alone():
-    torch.manual_seed(5)
-    before = torch.random.get_rng_state()
-    score("kid", draw(20, 5, 0), draw(20, 5, 1))
-    assert torch.equal(torch.random.get_rng_state(), before)
+def test_fid_of_sets_of_one_repeated_image_is_the_distance():
+    """An attack may drive every edit to the same gray: covariances are then zero."""
+    gray = torch.ones(6, 16)
+    assert score("fid", gray, gray) == 0
+    assert score("fid", gray, gray + 0.5) == pytest.approx(16 * 0.25, rel=1e-6)
 
 
-def brute_force_precision(reference, edited, neighbours):
-    """Share of edited points within some reference point's distance to its k-th neighbour."""
+def share_inside(points, manifold, neighbours):
+    """Share of points within some manifold point's distance to its k-th neighbour, itself not counted."""
     inside = 0
-    for point in edited:
-        for center in reference:
-            radius = np.sort(np.linalg.norm(reference - center, axis=1))[neighbours]
-            if np.linalg.norm(point - center) < radius:
+    for point in points:
+        for center in manifold:
+            radius = np.sort(np.linalg.norm(manifold - center, axis=1))[neighbours]
+            if np.linalg.norm(point - center) <= radius * (1 + 1e-9):
                 inside += 1
                 break
-    return inside / len(edited)
+    return inside / len(points)
 
 
 def test_precision_and_recall_agree_with_brute_force():
     x, y = draw(30, 3, 0), draw(25, 3, 1, shift=1.2)
-    assert score("precision", y, x) == pytest.approx(brute_force_precision(x.numpy(), y.numpy(), 5))
-    assert score("recall", y, x) == pytest.approx(brute_force_precision(y.numpy(), x.numpy(), 5))
+    a, b = (features.double().numpy() for features in (x, y))
+    assert score("precision", y, x) == pytest.approx(share_inside(b, a, 5))
+    assert score("recall", y, x) == pytest.approx(share_inside(a, b, 5))
     assert 0 < score("precision", y, x) < 1
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_precision_and_recall_of_few_images(count):
-    x = draw(count, 8, 0)
-    assert score("precision", x, x) == 1
-    assert score("precision", x + 100, x) == 0
-    assert score("recall", x + 100, x) == 0
+def test_precision_and_recall_agree_with_brute_force_where_some_edits_did_not_change():
+    random = np.random.default_rng(0)
+    for _ in range(150):
+        x = random.normal(size=(12, 6)).astype(np.float32)
+        moved = random.random(12) < 0.6
+        y = np.where(moved[:, None], x + random.normal(size=x.shape).astype(np.float32) * 3, x)
+        a, b = x.astype(float), y.astype(float)
+        assert score("precision", torch.from_numpy(y), torch.from_numpy(x)) == pytest.approx(share_inside(b, a, 5))
+        assert score("recall", torch.from_numpy(y), torch.from_numpy(x)) == pytest.approx(share_inside(a, b, 5))
 
 
-@pytest.mark.parametrize("name", ["fid", "kid", "precision", "recall"])
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_precision_and_recall_of_few_images_use_all_neighbours(count):
+    x, y = draw(count, 8, 0), draw(count, 8, 1, shift=0.8)
+    a, b = (features.double().numpy() for features in (x, y))
+    assert score("precision", y, x) == pytest.approx(share_inside(b, a, count - 1))
+    assert score("recall", y, x) == pytest.approx(share_inside(a, b, count - 1))
+    assert score("precision", x, x) == score("recall", x, x) == 1
+    assert score("precision", x + 100, x) == score("recall", x + 100, x) == 0
+
+
+@pytest.mark.parametrize("name", DISTRIBUTION)
 def test_one_image_is_no_set(name):
     with pytest.raises(MetricError, match="at least 2 images"):
         score(name, draw(1, 8, 0), draw(4, 8, 1))
 
 
-@pytest.mark.parametrize("name", ["fid", "kid", "precision", "recall"])
-def test_features_that_do_not_fit_are_refused(name):
+@pytest.mark.parametrize("name", DISTRIBUTION)
+@pytest.mark.parametrize("features", [draw(4, 9, 1), draw(4, 8, 1)[0]])
+def test_features_that_do_not_fit_are_refused(name, features):
     with pytest.raises(MetricError, match=r"expected \(N, D\)"):
-        score(name, draw(4, 8, 0), draw(4, 9, 1))
+        score(name, draw(4, 8, 0), features)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTION)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused(name, value):
+    broken = draw(6, 8, 0)
+    broken[3, 2] = value
+    for pair in ((broken, draw(6, 8, 1)), (draw(6, 8, 1), broken)):
+        with pytest.raises(MetricError, match="features that are NaN or infinite"):
+            score(name, *pair)
 
 
 def test_realism_falls_with_distance():
     references = draw(40, 4, 0)
-    near, far = references[:1] + 0.01, references[:1] + 20
+    near, far = references.mean(dim=0, keepdim=True), references[:1] + 20
     scores = realism_scores(torch.cat([near, far]), references, 3)
     assert scores[1] < 0.2 < 1 < scores[0]
 
 
-def test_realism_is_the_best_ratio_of_equation_3():
-    references, features = draw(12, 3, 0).numpy(), draw(2, 3, 1).numpy()
+@pytest.mark.parametrize("count", [11, 12])
+def test_realism_is_the_best_ratio_of_equation_3(count):
+    references, features = draw(count, 3, 0).double().numpy(), draw(5, 3, 1).double().numpy()
     distances = np.linalg.norm(references[:, None] - references[None], axis=2)
     radii = np.sort(distances, axis=1)[:, 3]
-    kept = radii <= np.sort(radii)[(len(radii) - 1) // 2]
+    kept = radii <= np.median(radii)
     expected = [(radii[kept] / np.linalg.norm(references[kept] - point, axis=1)).max() for point in features]
     scores = realism_scores(torch.from_numpy(features), torch.from_numpy(references), 3)
-    assert scores.tolist() == pytest.approx(expected, rel=1e-4)
+    assert scores.tolist() == pytest.approx(expected, rel=1e-9)
 
 
-def test_an_embedded_model_always_uses_the_embedded_extractor(monkeypatch, tmp_path):
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"weights")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert select_extractor("auto", embedded_model=True).identity.startswith("embedded clip ")
-    assert select_extractor("auto", embedded_model=False).identity.startswith("inception-v3 ")
+def test_realism_leaves_out_references_far_from_all_others():
+    references = torch.tensor([[0.0], [1.0], [2.0], [3.0], [1000.0]])
+    # The outlier's ball reaches to 3 and would make the point at 900 realistic.
+    assert realism_scores(torch.tensor([[900.0]]), references, 1)[0] < 0.01
 
 
-def test_missing_inception_weights_are_said(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(MetricError, match=r"pt_inception-2015-12-05-6726825d\.pth"):
-        select_extractor("inception", embedded_model=False)
-    with pytest.warns(UserWarning, match="embedded extractor"):
-        assert select_extractor("auto", embedded_model=False).identity.startswith("embedded")
+def test_realism_of_an_image_that_is_a_reference_is_finite():
+    references = draw(10, 4, 0)
+    assert realism_scores(references, references, 3).isfinite().all()
 
 
-def test_an_unknown_extractor_is_suggested():
-    with pytest.raises(UnknownNameError, match="inception"):
-        select_extractor("incepton", embedded_model=True)
+@pytest.mark.parametrize("references", [draw(1, 4, 0), draw(5, 3, 0)])
+def test_realism_refuses_what_does_not_fit(references):
+    with pytest.raises(MetricError, match="at least 2 references"):
+        realism_scores(draw(2, 4, 1), references, 3)
+
+
+def test_realism_refuses_features_that_are_not_finite():
+    with pytest.raises(MetricError, match="NaN or infinite"):
+        realism_scores(torch.full((2, 4), float("nan")), draw(5, 4, 0), 3)

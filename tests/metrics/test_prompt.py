@@ -4,10 +4,11 @@ import shutil
 import open_clip
 import pytest
 import torch
+from PIL import Image
 
 from photoguard_eval import load_dataset, resources
 from photoguard_eval.errors import MetricError, UnknownNameError
-from photoguard_eval.metrics import METRICS, select_clip
+from photoguard_eval.metrics import METRICS, EmbeddedClipFeatures, select_clip
 from tests.tiny import TOKENIZER
 
 
@@ -38,12 +39,59 @@ def test_captions_are_found_among_all_others(clip):
 def test_open_clip_s_tokenizer_gives_the_ids_of_the_training():
     from transformers import CLIPTokenizer
 
-    prompts = ["a dog in a meadow", "a purple fire engine under the stars", ""]
+    prompts = sorted({text for case in load_dataset("emoji-scenes").cases for text in (case.prompt, case.caption)})
+    prompts += ["", "A Dog, in a Meadow!", "étoile", "a dog and " * 12]
     training = CLIPTokenizer.from_pretrained(TOKENIZER)(
         prompts, padding="max_length", max_length=16, truncation=True, return_tensors="pt"
     ).input_ids
     ids = open_clip.get_tokenizer(f"local-dir:{resources.embedded_clip()}")(prompts)
     assert torch.equal(ids, training)
+
+
+def test_images_are_prepared_as_open_clip_prepares_them(clip):
+    """The embedding of an image file of the model's size, read and normalised by open_clip itself."""
+    case = load_dataset("emoji-scenes").cases[0]
+    model, _, prepare = open_clip.create_model_and_transforms(
+        f"local-dir:{resources.embedded_clip()}", require_pretrained=True
+    )
+    with torch.no_grad():
+        expected = model.eval().encode_image(prepare(Image.open(case.image_path).convert("RGB"))[None])
+    assert torch.allclose(clip.embed_images(case.image()), expected, atol=1e-5)
+
+
+def test_similarity_is_the_cosine_of_the_embeddings(clip):
+    images = torch.cat([case.image() for case in load_dataset("emoji-scenes").cases[:6:3]])
+    prompts = ["a dog in a meadow", "a cow on a beach"]
+    values = METRICS.create("clip_similarity").instance.compute(clip, images, prompts, ["x", "y"])
+    a, b = clip.embed_images(images).double().numpy(), clip.embed_texts(prompts).double().numpy()
+    expected = (a * b).sum(axis=1) / ((a**2).sum(axis=1) * (b**2).sum(axis=1)) ** 0.5
+    assert values == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_image_that_is_not_square_is_squeezed_and_not_cropped(clip):
+    image = load_dataset("emoji-scenes").cases[0].image()
+    wide = torch.nn.functional.interpolate(image, size=(64, 128), mode="bicubic", align_corners=False).clamp(0, 1)
+    edge_changed = wide.clone()
+    edge_changed[..., -24:] = 0
+    same, changed = (
+        torch.nn.functional.cosine_similarity(clip.embed_images(image), clip.embed_images(other)).item()
+        for other in (wide, edge_changed)
+    )
+    assert same > 0.97
+    assert changed < same - 0.01
+
+
+def test_loading_leaves_the_global_generator_alone(tmp_path):
+    folder = shutil.copytree(resources.embedded_clip(), tmp_path / "copy")
+    before = torch.random.get_rng_state()
+    select_clip(str(folder), embedded_model=True).embed_texts(["a dog"])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_model_is_loaded_once_for_features_and_similarity(clip, monkeypatch):
+    clip.embed_texts(["a dog"])
+    monkeypatch.setattr(open_clip, "create_model", None)
+    assert EmbeddedClipFeatures().features(torch.rand(1, 3, 64, 64)).shape == (1, 128)
 
 
 def test_images_of_any_size_are_embedded(clip):
@@ -80,6 +128,18 @@ def test_a_damaged_configuration_is_refused(tmp_path):
 def test_an_unknown_clip_is_suggested():
     with pytest.raises(UnknownNameError, match="embedded"):
         select_clip("embeded", embedded_model=True)
+
+
+def test_a_name_that_open_clip_does_not_know_is_refused():
+    with pytest.raises(MetricError, match="nothing:openai cannot be loaded by open_clip"):
+        select_clip("nothing:openai", embedded_model=False).embed_texts(["a dog"])
+
+
+def test_an_image_that_is_not_finite_is_an_error_with_the_case(clip):
+    with pytest.raises(MetricError, match="an image of fox-0"):
+        METRICS.create("clip_similarity").instance.compute(
+            clip, torch.full((1, 3, 64, 64), torch.nan), ["a"], ["fox-0"]
+        )
 
 
 def test_as_many_prompts_as_images(clip):
