@@ -97,8 +97,9 @@ class BenchRun:
     @cached_property
     def result(self) -> EvaluationResult:
         """The result of the evaluation; computes what the store lacks."""
-        evaluation = Evaluation(self.plan, self.store, Progress())
         with self._uncaptured():
+            # Within, so that progress goes to the real standard error.
+            evaluation = Evaluation(self.plan, self.store, Progress())
             result = evaluation.run()
         self.computed = evaluation.computed
         return result
