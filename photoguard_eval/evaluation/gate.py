@@ -15,6 +15,7 @@ from photoguard_eval import resources
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.evaluation.claims import evaluate_claims
 from photoguard_eval.evaluation.results import (
+    ClaimOutcome,
     EvaluationResult,
     GateReport,
     MethodResult,
@@ -85,7 +86,7 @@ class Baseline(BaseModel):
         extractors: Feature extractor or text model of each metric that uses one.
         package_version: Version that recorded it.
         recorded: Date.
-        claims: Which claims held, by id.
+        claims: Which claims clearly held, by id, see `clearly_holds`.
         thresholds: All thresholds.
     """
 
@@ -199,9 +200,18 @@ def make_baseline(result: EvaluationResult) -> Baseline:
         extractors=_extractors(result),
         package_version=result.provenance.package_version,
         recorded=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        claims={claim.id: claim.holds for claim in evaluate_claims(result)},
+        claims={claim.id: clearly_holds(claim) for claim in evaluate_claims(result)},
         thresholds=tuple(_thresholds(result)),
     )
+
+
+def clearly_holds(claim: ClaimOutcome) -> bool:
+    """Tell whether a claim holds by more than it would move between processors.
+
+    The margin must exceed its standard error over the cases, or for a set metric the least tolerance. A claim on the
+    edge is recorded as not held, so that it cannot be lost to rounding.
+    """
+    return claim.margin > (SET_METRIC_FLOOR if claim.standard_error is None else claim.standard_error)
 
 
 def _thresholds(result: EvaluationResult) -> Iterator[Threshold]:
@@ -336,4 +346,4 @@ def _shown(value: float | None) -> str:
 
 
 def _held(value: bool | None) -> str:
-    return {True: "holds", False: "not reproduced", None: "none"}[value]
+    return {True: "clearly holds", False: "does not clearly hold", None: "none"}[value]

@@ -262,7 +262,7 @@ class ClaimOutcome(_Frozen):
         margin: How far the measurement goes in the claim's direction, in the metric's unit: positive where it holds.
         standard_error: Standard error of the margin over the cases, paired; None for a set metric.
         holds: Whether the margin is positive.
-        held_in_baseline: Whether it held when the baseline was blessed; None without a baseline.
+        held_in_baseline: Whether it clearly held when the baseline was blessed; None without a baseline.
     """
 
     id: str

@@ -17,8 +17,8 @@ VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost")
 
 NOTE_CLAIMS = (
     "Each cell is the margin ± its standard error in the metric's unit, positive where the measurement supports the "
-    "claim. ✓ holds (gained: it did not in the baseline); ✗ not reproduced, or lost: it held in the baseline, and the "
-    "gate fails. Set metrics have one value and no error."
+    "claim. ✓ holds (gained: it did not clearly hold in the baseline); ✗ not reproduced, or lost: it clearly held in "
+    "the baseline, and the gate fails. Set metrics have one value and no error."
 )
 _SIDES = {
     "above": "may not rise by more than",

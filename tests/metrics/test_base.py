@@ -126,7 +126,7 @@ def test_an_image_that_is_not_finite_is_an_error_with_the_case(name, value):
 
 
 @pytest.mark.parametrize("metric", pairwise_metrics(), ids=lambda metric: metric.name)
-def test_the_minimum_size_is_the_least_that_works(metric):
+def test_images_of_the_minimum_size_are_scored_and_smaller_ones_refused(metric):
     least = metric.minimum_size
     image = torch.rand(1, 3, least, least, generator=torch.Generator().manual_seed(0))
     assert score(metric.name, image.flip(3), image)
@@ -138,6 +138,18 @@ def test_the_minimum_size_is_the_least_that_works(metric):
             )
             with pytest.raises(MetricError, match=message):
                 score(metric.name, small, small)
+
+
+@pytest.mark.parametrize("name", ["vifp", "sr_sim", "dss", "haarpsi"])
+def test_the_library_fails_below_the_minimum_size(name):
+    metric = METRICS.create(name).instance
+    side = metric.minimum_size - 1
+    small = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    try:
+        value = metric._scores(small, small.flip(3), torch.ones(1, 1, side, side))
+    except ValueError:
+        return
+    assert value.isnan().all()
 
 
 @pytest.mark.parametrize("name", PAIRWISE)

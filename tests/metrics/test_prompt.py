@@ -118,6 +118,14 @@ def test_damaged_weights_are_refused_not_replaced_by_random_ones(tmp_path):
         select_clip(str(folder), embedded_model=True).embed_texts(["a dog"])
 
 
+def test_weights_that_vanish_are_refused_not_replaced_by_random_ones(tmp_path):
+    folder = shutil.copytree(resources.embedded_clip(), tmp_path / "emptied")
+    clip = select_clip(str(folder), embedded_model=True)
+    (folder / "open_clip_model.safetensors").unlink()
+    with pytest.raises(MetricError, match="cannot be loaded by open_clip"):
+        clip.embed_texts(["a dog"])
+
+
 def test_a_damaged_configuration_is_refused(tmp_path):
     folder = shutil.copytree(resources.embedded_clip(), tmp_path / "broken")
     (folder / "open_clip_config.json").write_text(json.dumps({}))
