@@ -412,7 +412,7 @@ def _info(options: argparse.Namespace) -> int:
 
     facts = {
         "version": __version__,
-        "attacks": {name: attack.title or attack.paper for name, attack in ATTACKS.classes().items()},
+        "attacks": {name: attack.title or _first_line(attack) for name, attack in ATTACKS.classes().items()},
         "editors": {name: _first_line(editor) for name, editor in EDITORS.classes().items()},
         "metrics": {name: f"{metric.label}: {metric.source}" for name, metric in METRICS.classes().items()},
         "presets": {name: preset.description for name, preset in PRESETS.items()},

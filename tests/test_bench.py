@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from photoguard_eval.evaluation.gate import bless
-from tests.evaluation.conftest import QUICK_ATTACKS
-
-pytest_plugins = ["tests.evaluation.conftest"]
+from tests.conftest import QUICK_ATTACKS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,9 +9,7 @@ import torch
 from photoguard_eval import load_dataset
 from photoguard_eval.cli import main
 from photoguard_eval.images import read_image, write_image
-from tests.evaluation.conftest import QUICK_ATTACKS
-
-pytest_plugins = ["tests.evaluation.conftest"]
+from tests.conftest import QUICK_ATTACKS
 
 CASE = load_dataset("emoji-scenes").cases[0]
 METRICS = ["ssim", "psnr", "vifp", "fsim", "sr_sim", "gmsd", "vsi", "dss", "haarpsi", "fid", "kid", "precision"]

@@ -13,7 +13,7 @@ from photoguard_eval.evaluation.results import read_result, write_result
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.images import write_image
 from photoguard_eval.metrics import METRICS
-from tests.evaluation.conftest import evaluate
+from tests.conftest import evaluate
 
 BAD_ATTACK = """
 from photoguard_eval import Attack
@@ -69,7 +69,7 @@ def test_a_second_run_computes_nothing_and_loads_no_model(finished, make_request
     copy = shutil.copytree(folder, tmp_path / "store")
     command = (
         "import sys; from pathlib import Path\n"
-        "from tests.evaluation.conftest import evaluate\n"
+        "from tests.conftest import evaluate\n"
         "from photoguard_eval.evaluation.plan import EvaluationRequest\n"
         f"request = EvaluationRequest(**{vars(make_request())!r})\n"
         f"evaluation, result = evaluate(request, Path({str(copy)!r}))\n"
