@@ -78,11 +78,11 @@ def test_precision_and_recall_agree_with_brute_force():
     assert 0 < score("precision", y, x) < 1
 
 
-def test_recall_looks_at_the_edits_radii_where_an_unchanged_edit_is_a_neighbour():
-    """0 is 1 away from its fifth neighbour, which is also an edit, but that edit's own ball reaches only to 0.95."""
+def test_recall_measures_with_the_edits_radii():
+    """Of the original's edits only 1 (an unchanged edit) and 50 (in the wide ball of 100) lie in the edits' balls."""
     reference = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 1.0, 50.0])[:, None]
     edited = torch.tensor([100.0, 1.01, 1.02, 1.03, 1.04, 1.0, 1.05])[:, None]
-    assert score("recall", edited, reference) == pytest.approx(1 / 7)
+    assert score("recall", edited, reference) == pytest.approx(2 / 7)
     assert score("recall", edited, reference) == pytest.approx(share_inside(reference.numpy(), edited.numpy(), 5))
 
 
