@@ -23,7 +23,10 @@ class CostMeter:
         seconds: Wall time.
         unet_calls: Samples that went through the UNet.
         encoder_calls: Samples that went through the encoder.
+        decoder_calls: Samples that went through the decoder.
         gradient_evaluations: Samples whose gradient came back through the encoder, and so to an image.
+        decoder_gradients: Samples whose gradient went through the decoder: more than the former where several edits
+            share one encoding.
         peak_memory_mib: Growth of the peak memory of the process, or of the GPU.
     """
 
@@ -37,7 +40,9 @@ class CostMeter:
         self.seconds = 0.0
         self.unet_calls = 0
         self.encoder_calls = 0
+        self.decoder_calls = 0
         self.gradient_evaluations = 0
+        self.decoder_gradients = 0
         self.peak_memory_mib = 0.0
 
     def __enter__(self) -> CostMeter:
@@ -47,19 +52,23 @@ class CostMeter:
             model.unet.register_forward_pre_hook(self._counting("unet_calls")),
             model.vae.encoder.register_forward_pre_hook(self._counting("encoder_calls")),
             model.vae.encoder.register_forward_hook(self._counting_gradients("gradient_evaluations")),
+            model.vae.decoder.register_forward_pre_hook(self._counting("decoder_calls")),
+            model.vae.decoder.register_forward_hook(self._counting_gradients("decoder_gradients")),
         ]
         self._memory_before = self._start_memory()
+        self._synchronize()
         self._started = time.perf_counter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seconds = time.perf_counter() - self._started
-        self.peak_memory_mib = max(0.0, self._peak_memory() - self._memory_before)
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._synchronize()
+        self.seconds = time.perf_counter() - self._started
+        self.peak_memory_mib = max(0.0, self._peak_memory() - self._memory_before)
 
     def cost(self, images: int) -> dict[str, float]:
         """Return what was counted, per image.
@@ -90,6 +99,13 @@ class CostMeter:
                 output.register_hook(count)
 
         return watch
+
+    def _synchronize(self) -> None:
+        """Wait for a GPU, which else would still be at work when the clock is read."""
+        if self._model.device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self._model.device)
 
     def _start_memory(self) -> float:
         if self._model.device.type == "cuda":

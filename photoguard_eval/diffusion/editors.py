@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
-from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.errors import ConfigurationError, InvalidImageError
 from photoguard_eval.images import require_multiple, require_same_size
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Registry
@@ -41,7 +41,7 @@ class EditSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    guidance_scale: float = Field(7.5, ge=0)
+    guidance_scale: float = Field(7.5, ge=0, allow_inf_nan=False)
     num_inference_steps: int = Field(100, ge=1, le=1000)
     eta: float = Field(1.0, ge=0, le=1)
     strength: float = Field(0.6, gt=0, le=1)
@@ -144,6 +144,9 @@ class Editor(ABC):
 
         Returns:
             Shape (N, 3, H, W), around [0, 1] but not clipped, not composited.
+
+        Raises:
+            ConfigurationError: If no gradient could reach the images through so few steps.
         """
 
     def edit(
@@ -160,8 +163,8 @@ class Editor(ABC):
 
         Args:
             model: The model.
-            images: Shape (N, 3, H, W) in [0, 1].
-            masks: Shape (N, 1, H, W), 1 = region to edit; not read by an editor without masks.
+            images: Shape (N, 3, H, W) in [0, 1], on the model's device as the masks and originals are.
+            masks: Shape (N, 1, H, W), 0.5 and more = region to edit; not read by an editor without masks.
             prompts: What to edit each image to.
             seeds: One seed per image.
             settings: Hyper-parameters.
@@ -171,13 +174,16 @@ class Editor(ABC):
             Shape (N, 3, H, W), float32 in [0, 1].
 
         Raises:
-            InvalidImageError: If the sides do not fit the model, or masks or originals do not fit the images.
-            ConfigurationError: If there is not one prompt and one seed per image.
+            InvalidImageError: If the sides do not fit the model, masks or originals do not fit the images, or the
+                channels are not RGB and one for the mask.
+            ConfigurationError: If there is not one mask, prompt, seed and original per image, or no image.
         """
         import torch
 
         _require_batch(images, masks, prompts, seeds, originals)
         require_multiple(images, model.size_multiple, "The image to edit")
+        # One rule for what is repainted, what is encoded and what is pasted, also for a mask with soft edges.
+        masks = (masks >= 0.5).to(images)
         guided = settings.guidance_scale != 1
         with torch.no_grad():
             edited = self.denoise(
@@ -191,7 +197,7 @@ class Editor(ABC):
         if not self.reads_mask:
             return edited
         kept = images if originals is None or settings.composite == "immunized" else originals
-        return torch.where(masks > 0.5, edited, kept.to(edited))
+        return torch.where(masks.bool(), edited, kept.to(edited))
 
 
 EDITORS: Registry[Editor] = Registry("editor", Editor, "photoguard_eval.editors")  # type: ignore[type-abstract]
@@ -270,10 +276,7 @@ class Img2ImgEditor(Editor):
         import torch
 
         del masks, settings
-        masked = None
-        if model.is_inpainting:
-            with torch.no_grad():
-                masked = model.posterior(torch.full_like(images[:1], 0.5)).repeat(len(images))
+        masked = model.posterior_of_gray(*images.shape[-2:]).repeat(len(images)) if model.is_inpainting else None
         mask = _latent_mask(model, torch.ones_like(images[:, :1]))
         return EditInputs(model.posterior(images), masked, mask)
 
@@ -295,9 +298,17 @@ class Img2ImgEditor(Editor):
         gradient_steps: int | None = None,
     ) -> torch.Tensor:
         """See `Editor.denoise`."""
+        import torch
+
         assert inputs.image is not None
         steps = settings.num_inference_steps
         timesteps = model.scheduler(steps).timesteps[steps - _executed_steps(steps, settings.strength) :]
+        if torch.is_grad_enabled() and gradient_steps is not None and gradient_steps < len(timesteps):
+            raise ConfigurationError(
+                f"gradient_steps is {gradient_steps} of {len(timesteps)}, but a variation depends on the image only "
+                "through the latents that its first step starts from. Keep all steps on the graph (gradient_steps="
+                "None), and run fewer of them to save memory."
+            )
         start = inputs.image.draw(generators, settings.sample_latents)
         noise = _initial_noise(model, inputs, generators)
         conditioning = _conditioning(inputs, generators, settings)
@@ -355,6 +366,8 @@ def _denoise(
     """Run DDIM over the timesteps and decode (Song et al. 2021, Eq. 12 and 16)."""
     import torch
 
+    if gradient_steps is not None and gradient_steps < 1:
+        raise ConfigurationError(f"gradient_steps is {gradient_steps}; expected at least 1, or None for all steps.")
     scheduler = model.scheduler(settings.num_inference_steps)
     first_with_gradient = 0 if gradient_steps is None else max(0, len(timesteps) - gradient_steps)
     for index, timestep in enumerate(timesteps):
@@ -414,11 +427,23 @@ def _require_batch(
     seeds: Sequence[int],
     originals: torch.Tensor | None,
 ) -> None:
-    if not len(images) == len(masks) == len(prompts) == len(seeds):
-        raise ConfigurationError(
-            f"{len(images)} images with {len(masks)} masks, {len(prompts)} prompts and {len(seeds)} seeds; expected "
-            "one of each per image."
-        )
+    counts = {"images": len(images), "masks": len(masks), "prompts": len(prompts), "seeds": len(seeds)}
+    if originals is not None:
+        counts["originals"] = len(originals)
+    if len(images) == 0 or len(set(counts.values())) > 1:
+        listed = ", ".join(f"{count} {what}" for what, count in counts.items())
+        raise ConfigurationError(f"Got {listed}; expected at least one image, and one of each per image.")
+    _require_channels(images, 3, "The images to edit")
+    _require_channels(masks, 1, "The masks")
     require_same_size(images, masks, "The image to edit")
     if originals is not None:
+        _require_channels(originals, 3, "The originals of the images to edit")
         require_same_size(images, originals, "The original of the image to edit")
+
+
+def _require_channels(images: torch.Tensor, channels: int, name: str) -> None:
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise InvalidImageError(
+            f"{name} have shape {tuple(images.shape)}; expected (N, {channels}, height, width). Read files with "
+            "photoguard_eval.images.read_image and read_mask, which give that shape."
+        )

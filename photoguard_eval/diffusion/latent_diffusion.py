@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from photoguard_eval.errors import ModelError
+from photoguard_eval.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +72,7 @@ class LatentDiffusion:
         self.tokenizer = tokenizer
         self._scheduler_config = scheduler_config
         self._schedulers: dict[int, Any] = {}
+        self._gray: dict[tuple[int, int], Posterior] = {}
         self.kind: Kind = kind_of_unet(unet.config.in_channels, self.latent_channels)
 
     @property
@@ -136,6 +137,25 @@ class LatentDiffusion:
         distribution = self._latent_distribution(images)
         scale, shift = self._scale_and_shift
         return Posterior((distribution.mean - shift) * scale, distribution.std * scale)
+
+    def posterior_of_gray(self, height: int, width: int) -> Posterior:
+        """Encode one image that is all gray, 0 in the model's [-1, 1], without gradient.
+
+        It depends on the size alone, so it is encoded once.
+
+        Args:
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
+
+        Returns:
+            Latents of shape (1, C, H / f, W / f).
+        """
+        import torch
+
+        if (height, width) not in self._gray:
+            with torch.no_grad():
+                self._gray[height, width] = self.posterior(torch.full((1, 3, height, width), 0.5, device=self.device))
+        return self._gray[height, width]
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Decode latents in the UNet's scale to images.
@@ -220,6 +240,10 @@ class LatentDiffusion:
 
         As the pipelines do, latents are never clipped and the schedule is offset by one step, whatever the
         checkpoint's configuration says.
+
+        Raises:
+            ConfigurationError: If the checkpoint's schedule has too few steps for it; offset by one, it cannot be run
+                whole.
         """
         from diffusers import DDIMScheduler
 
@@ -227,6 +251,12 @@ class LatentDiffusion:
             scheduler = DDIMScheduler.from_config(  # type: ignore[no-untyped-call]
                 self._scheduler_config, clip_sample=False, steps_offset=1
             )
+            trained = scheduler.config.num_train_timesteps
+            if not 1 <= steps < trained:
+                raise ConfigurationError(
+                    f"num_inference_steps is {steps}; expected 1 to {trained - 1}, fewer than the {trained} steps "
+                    "that the checkpoint was trained with."
+                )
             scheduler.set_timesteps(steps, device=self.device)
             self._schedulers[steps] = scheduler
         return self._schedulers[steps]

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from photoguard_eval.diffusion import CostMeter, EditSettings, InpaintEditor
+from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images, tiny_model
 
 
@@ -12,7 +13,8 @@ def model():
 
 def hooks(model):
     return sum(
-        len(module._forward_hooks) + len(module._forward_pre_hooks) for module in (model.unet, model.vae.encoder)
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for module in (model.unet, model.vae.encoder, model.vae.decoder)
     )
 
 
@@ -37,6 +39,20 @@ def test_both_branches_of_guidance_are_counted(model):
         "encoder_calls": 1,
         "gradient_evaluations": 0,
     }
+
+
+def test_repetitions_share_the_encoder_and_not_the_decoder(model):
+    settings = EditSettings(num_inference_steps=2, guidance_scale=1)
+    images = random_images(2).requires_grad_(True)
+    generators = CaseGenerators(CaseGenerators.from_seeds([1, 2]).generators * 3)
+    prompt = model.embed_prompts([""] * 6)
+    with CostMeter(model) as meter:
+        inputs = InpaintEditor().prepare(model, images, half_masks(2), settings).repeat(3)
+        edits = InpaintEditor().denoise(model, inputs, prompt, None, generators, settings)
+        torch.autograd.grad(edits.sum(), images)
+    assert (meter.encoder_calls, meter.gradient_evaluations) == (2, 2)
+    assert (meter.decoder_calls, meter.decoder_gradients) == (6, 6)
+    assert meter.unet_calls == 12
 
 
 def test_hooks_are_removed_even_after_an_error(model):

@@ -131,6 +131,32 @@ def test_gradient_steps_cut_the_graph(model):
     assert not torch.allclose(full, cut)
 
 
+@pytest.mark.parametrize("input_channels", [9, 4])
+def test_a_variation_without_a_path_to_the_image_is_refused(input_channels):
+    model, editor = tiny_model(input_channels=input_channels), Img2ImgEditor()
+    settings = EditSettings(num_inference_steps=4, strength=0.75)
+    inputs = editor.prepare(model, random_images(1).requires_grad_(True), half_masks(1), settings)
+    prompt = model.embed_prompts([""])
+
+    def denoise(steps):
+        return editor.denoise(model, inputs, prompt, None, CaseGenerators.from_seeds([1]), settings, steps)
+
+    with pytest.raises(ConfigurationError, match="gradient_steps is 2 of 3"):
+        denoise(2)
+    assert denoise(3).requires_grad
+    with torch.no_grad():
+        assert torch.equal(denoise(2), denoise(None))
+
+
+@pytest.mark.parametrize("editor", [InpaintEditor(), Img2ImgEditor()], ids=lambda editor: editor.name)
+@pytest.mark.parametrize("steps", [0, -1])
+def test_no_gradient_step_is_refused(model, editor, steps):
+    inputs = editor.prepare(model, random_images(1), half_masks(1), FEW_STEPS)
+    prompt = model.embed_prompts([""])
+    with pytest.raises(ConfigurationError, match=f"gradient_steps is {steps}"):
+        editor.denoise(model, inputs, prompt, None, CaseGenerators.from_seeds([1]), FEW_STEPS, steps)
+
+
 def test_repeated_inputs_give_independent_edits_of_one_encoding(model):
     images, masks = random_images(2), half_masks(2)
     editor = InpaintEditor()
@@ -150,6 +176,11 @@ def test_repeated_inputs_give_independent_edits_of_one_encoding(model):
         (random_images(1), half_masks(1)[..., :16], ["a dog"], [1], InvalidImageError),
         (random_images(2), half_masks(2), ["a dog"], [1, 2], ConfigurationError),
         (random_images(2), half_masks(2), ["a dog", "a cat"], [1], ConfigurationError),
+        (random_images(2), half_masks(1), ["a dog", "a cat"], [1, 2], ConfigurationError),
+        (random_images(1)[:0], half_masks(1)[:0], [], [], ConfigurationError),
+        (random_images(1)[:, :1], half_masks(1), ["a dog"], [1], InvalidImageError),
+        (random_images(1)[0], half_masks(1), ["a dog"] * 3, [1, 2, 3], ConfigurationError),
+        (random_images(1), half_masks(1).repeat(1, 3, 1, 1), ["a dog"], [1], InvalidImageError),
     ],
 )
 def test_bad_batches_are_refused(model, images, masks, prompts, seeds, error):
@@ -157,9 +188,24 @@ def test_bad_batches_are_refused(model, images, masks, prompts, seeds, error):
         InpaintEditor().edit(model, images, masks, prompts, seeds, FEW_STEPS)
 
 
+def test_originals_are_not_broadcast_over_the_batch(model):
+    images, masks = random_images(2), half_masks(2)
+    with pytest.raises(ConfigurationError, match=r"2 images.* 1 originals"):
+        InpaintEditor().edit(model, images, masks, PROMPTS[:2], [1, 2], FEW_STEPS, originals=images[:1])
+
+
 @pytest.mark.parametrize(
     "values",
-    [{"strength": 0}, {"strength": 1.1}, {"eta": -1}, {"num_inference_steps": 0}, {"guidance": 3}, {"composite": "x"}],
+    [
+        {"strength": 0},
+        {"guidance_scale": float("inf")},
+        {"guidance_scale": -1},
+        {"strength": 1.1},
+        {"eta": -1},
+        {"num_inference_steps": 0},
+        {"guidance": 3},
+        {"composite": "x"},
+    ],
 )
 def test_bad_settings_are_refused(values):
     with pytest.raises(ConfigurationError, match=next(iter(values))):

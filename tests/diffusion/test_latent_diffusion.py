@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from photoguard_eval.diffusion import LatentDiffusion
-from photoguard_eval.errors import ModelError
+from photoguard_eval.errors import ConfigurationError, ModelError
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images, tiny_components, tiny_model
 
@@ -48,6 +48,36 @@ def test_a_round_trip_uses_one_scale(model):
     with torch.no_grad():
         decoded = model.vae.decode(latents).sample / 2 + 0.5
         assert torch.allclose(model.decode(latents * model.vae.config.scaling_factor), decoded, atol=1e-5)
+
+
+def test_a_shift_is_taken_off_before_scaling_and_put_back_after():
+    model = tiny_model()
+    images = random_images(1)
+    model.vae.register_to_config(scaling_factor=0.5, shift_factor=0.25)
+    with torch.no_grad():
+        mean = model.encode(images)
+        assert torch.allclose(model.posterior(images).mean, (mean - 0.25) * 0.5, atol=1e-6)
+        decoded = model.vae.decode(mean).sample / 2 + 0.5
+        assert torch.allclose(model.decode((mean - 0.25) * 0.5), decoded, atol=1e-5)
+
+
+def test_gray_is_encoded_once_per_size(model):
+    calls = []
+    handle = model.vae.encoder.register_forward_pre_hook(lambda _module, inputs: calls.append(inputs[0].shape))
+    first, second = model.posterior_of_gray(32, 32), model.posterior_of_gray(32, 32)
+    other = model.posterior_of_gray(16, 32)
+    handle.remove()
+    assert calls == [(1, 3, 32, 32), (1, 3, 16, 32)]
+    assert second is first
+    assert other.mean.shape == (1, 4, 8, 16)
+    assert torch.equal(first.mean, model.posterior(torch.full((1, 3, 32, 32), 0.5)).mean)
+
+
+@pytest.mark.parametrize("steps", [0, 1000, 1001])
+def test_more_steps_than_the_schedule_has_are_refused(model, steps):
+    with pytest.raises(ConfigurationError, match=f"num_inference_steps is {steps}; expected 1 to 999"):
+        model.scheduler(steps)
+    assert len(model.scheduler(999).timesteps) == 999
 
 
 def test_the_gradient_of_the_encoder_matches_finite_differences():

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from photoguard_eval import resources
 from photoguard_eval.diffusion import identify_model, load_model, require_device
@@ -71,6 +72,111 @@ def test_a_damaged_configuration_is_refused(checkpoint):
         identify_model(str(checkpoint))
 
 
+def test_a_variant_beside_the_weights_changes_nothing(checkpoint):
+    weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copy(weights, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    assert identify_model(str(checkpoint)).weights_sha256 == identify_model("inpaint-a").weights_sha256
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    ],
+)
+def test_missing_weights_are_not_left_random(checkpoint, weights):
+    tensors = load_file(checkpoint / weights)
+    name = sorted(tensors)[0]
+    del tensors[name]
+    save_file(tensors, checkpoint / weights, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f"lacks 1 of the weights.* first .*{name.rpartition('.')[2]}"):
+        load_model(str(checkpoint))
+
+
+def test_truncated_weights_are_refused(checkpoint):
+    weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:10_000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(str(checkpoint))
+
+
+def test_the_weight_names_of_stable_diffusion_load(checkpoint):
+    """Its files are older: the autoencoder's attention and the text encoder have other names in them."""
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = checkpoint / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = {}
+    for name, tensor in load_file(weights).items():
+        for new, old in older.items():
+            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{old}.")
+        tensors[name] = tensor
+    assert any("proj_attn" in name for name in tensors)
+    save_file(tensors, weights, metadata={"format": "pt"})
+    weights = checkpoint / "text_encoder" / "model.safetensors"
+    tensors = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in load_file(weights).items()}
+    tensors["text_model.embeddings.position_ids"] = torch.arange(16)[None]
+    save_file(tensors, weights, metadata={"format": "pt"})
+
+    renamed, model = load_model(str(checkpoint)), load_model("inpaint-a")
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(renamed.encode(images), model.encode(images))
+    assert torch.equal(renamed.embed_prompts(["a dog"]), model.embed_prompts(["a dog"]))
+
+
+@pytest.mark.parametrize(
+    ("component", "entry", "named"),
+    [
+        ("unet", ["diffusers", "SD3Transformer2DModel"], "unet SD3Transformer2DModel"),
+        ("text_encoder", ["transformers", "T5EncoderModel"], "text_encoder T5EncoderModel"),
+        ("text_encoder_2", ["transformers", "CLIPTextModelWithProjection"], "a second text encoder"),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_refused(checkpoint, component, entry, named):
+    path = checkpoint / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), component: entry}))
+    with pytest.raises(ModelError, match=f"no checkpoint of a supported kind: it has {named}"):
+        identify_model(str(checkpoint))
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_index_is_refused(checkpoint, content):
+    (checkpoint / "model_index.json").write_text(content)
+    with pytest.raises(ModelError, match=r"model_index\.json .*Restore it"):
+        identify_model(str(checkpoint))
+
+
+def test_a_missing_vocabulary_is_refused(checkpoint):
+    (checkpoint / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="holds no vocabulary"):
+        load_model(str(checkpoint))
+
+
+def test_a_missing_folder_says_what_to_give(tmp_path):
+    with pytest.raises(UnknownNameError, match="a diffusers folder that exists"):
+        load_model(str(tmp_path / "missing"))
+
+
+def test_an_empty_name_is_not_the_current_folder(checkpoint, monkeypatch):
+    monkeypatch.chdir(checkpoint)
+    with pytest.raises(UnknownNameError, match="Unknown model ''"):
+        identify_model("")
+
+
+def test_ddim_samples_whatever_scheduler_the_checkpoint_names(checkpoint):
+    path = checkpoint / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(
+            {**config, "_class_name": "PNDMScheduler", "skip_prk_steps": True, "steps_offset": 0, "clip_sample": True}
+        )
+    )
+    scheduler = load_model(str(checkpoint)).scheduler(4)
+    assert type(scheduler).__name__ == "DDIMScheduler"
+    assert scheduler.timesteps.tolist() == [751, 501, 251, 1]
+    assert not scheduler.config.clip_sample
+
+
 def test_a_renamed_hub_id_is_explained():
     with pytest.raises(ModelError, match="stable-diffusion-v1-5/stable-diffusion-inpainting"):
         identify_model("runwayml/stable-diffusion-inpainting")
@@ -116,6 +222,21 @@ def test_a_missing_gpu_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match="--gpu needs a CUDA device"):
         require_device("cuda")
+
+
+@pytest.mark.parametrize("device", ["mps", "gpu", "", "cuda:", "cuda:x"])
+def test_an_unknown_device_is_refused(device):
+    with pytest.raises(ConfigurationError, match="expected 'cpu', 'cuda' or 'cuda:<number>'"):
+        require_device(device)
+
+
+def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    require_device("cuda")
+    require_device("cuda:1")
+    with pytest.raises(ModelError, match="no device 'cuda:2': torch sees 2"):
+        require_device("cuda:2")
 
 
 def test_half_precision_edits_close_to_full():

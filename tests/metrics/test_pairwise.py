@@ -144,6 +144,18 @@ def test_flat_edits_have_a_value(name, level):
     assert score(name, gray, gray)[0] == pytest.approx(best, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["ssim", "region_ssim"])
+def test_ssim_of_nearly_equal_flat_images_is_not_above_1(name):
+    """In float32 the local variances cancel so badly that SSIM would come out as 1.0013."""
+    levels = torch.arange(0, 255, 5) / 255
+    images, lighter = (
+        value.view(-1, 1, 1, 1).expand(-1, 3, 16, 16).contiguous() for value in (levels, levels + 1 / 255)
+    )
+    x, y = images.double(), lighter.double()
+    expected = (2 * x * y + 0.01**2) / (x**2 + y**2 + 0.01**2)
+    assert score(name, lighter, images) == pytest.approx(expected[:, 0, 0, 0].tolist(), abs=1e-6)
+
+
 @pytest.mark.parametrize("name", PAIRWISE)
 def test_extreme_images_have_a_value_in_the_range(name):
     checks = checkerboard()
