@@ -246,7 +246,13 @@ def code_fingerprint(parts: tuple[str, ...]) -> str:
 
 def library_versions(names: Sequence[str]) -> dict[str, str]:
     """Return the installed versions of libraries, without importing them."""
-    return {name: metadata.version(name) for name in names}
+    return {name: _installed_version(name) for name in names}
+
+
+@lru_cache
+def _installed_version(library: str) -> str:
+    # Reading a library's metadata takes milliseconds, and every cell's key holds some versions.
+    return metadata.version(library)
 
 
 def _plan_editors(
