@@ -38,24 +38,29 @@ def paste(edited, images, masks):
     return torch.where(masks > 0.5, edited, images)
 
 
+def inpainted(pipeline, images, masks, eta=1.0, **options):
+    """Run diffusers' inpainting pipeline as an edit is run: with the same guidance and seeds, at the images' size."""
+    return pipeline(
+        prompt=PROMPTS,
+        image=images,
+        mask_image=masks,
+        height=images.shape[-2],
+        width=images.shape[-1],
+        guidance_scale=7.5,
+        eta=eta,
+        generator=generators(),
+        output_type="pt",
+        **options,
+    ).images
+
+
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize(("input_channels", "prediction_type"), [(9, "epsilon"), (4, "epsilon"), (9, "v_prediction")])
 def test_inpaint_agrees_with_the_pipeline(input_channels, prediction_type, eta):
     parts = tiny_components(input_channels, prediction_type=prediction_type)
     pipeline, model = build(StableDiffusionInpaintPipeline, parts)
     images, masks = random_images(2), half_masks(2)
-    reference = pipeline(
-        prompt=PROMPTS,
-        image=images,
-        mask_image=masks,
-        height=SIDE,
-        width=SIDE,
-        num_inference_steps=6,
-        guidance_scale=7.5,
-        eta=eta,
-        generator=generators(),
-        output_type="pt",
-    ).images
+    reference = inpainted(pipeline, images, masks, num_inference_steps=6, eta=eta)
     settings = EditSettings(num_inference_steps=6, guidance_scale=7.5, eta=eta)
     edited = EDITORS.create("inpaint").instance.edit(model, images, masks, PROMPTS, SEEDS, settings)
     difference = (edited - paste(reference, images, masks)).abs().max()
@@ -92,18 +97,7 @@ def test_a_soft_mask_is_cut_where_the_pipeline_cuts_it():
     pipeline, model = build(StableDiffusionInpaintPipeline, parts)
     images = random_images(2)
     soft = torch.linspace(0, 1, SIDE).expand(2, 1, SIDE, SIDE)
-    reference = pipeline(
-        prompt=PROMPTS,
-        image=images,
-        mask_image=soft,
-        height=SIDE,
-        width=SIDE,
-        num_inference_steps=4,
-        guidance_scale=7.5,
-        eta=1.0,
-        generator=generators(),
-        output_type="pt",
-    ).images
+    reference = inpainted(pipeline, images, soft, num_inference_steps=4)
     edited = EDITORS.create("inpaint").instance.edit(
         model, images, soft, PROMPTS, SEEDS, EditSettings(num_inference_steps=4)
     )
@@ -114,19 +108,7 @@ def test_img2img_on_an_inpainting_checkpoint_is_the_inpaint_pipeline_with_a_mask
     parts = tiny_components(9)
     pipeline, model = build(StableDiffusionInpaintPipeline, parts)
     images = random_images(2)
-    reference = pipeline(
-        prompt=PROMPTS,
-        image=images,
-        mask_image=torch.ones(2, 1, SIDE, SIDE),
-        height=SIDE,
-        width=SIDE,
-        strength=0.6,
-        num_inference_steps=10,
-        guidance_scale=7.5,
-        eta=1.0,
-        generator=generators(),
-        output_type="pt",
-    ).images
+    reference = inpainted(pipeline, images, torch.ones(2, 1, SIDE, SIDE), num_inference_steps=10, strength=0.6)
     settings = EditSettings(num_inference_steps=10, strength=0.6)
     edited = EDITORS.create("img2img").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
     assert (edited - reference).abs().max() < TOLERANCE
@@ -139,18 +121,7 @@ def test_the_embedded_checkpoint_agrees_with_the_pipeline():
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     images, masks = random_images(2, side=64), half_masks(2, side=64)
-    reference = pipeline(
-        prompt=PROMPTS,
-        image=images,
-        mask_image=masks,
-        height=64,
-        width=64,
-        num_inference_steps=25,
-        guidance_scale=7.5,
-        eta=1.0,
-        generator=generators(),
-        output_type="pt",
-    ).images
+    reference = inpainted(pipeline, images, masks, num_inference_steps=25)
     settings = EditSettings(num_inference_steps=25)
     edited = EDITORS.create("inpaint").instance.edit(load_model("inpaint-a"), images, masks, PROMPTS, SEEDS, settings)
     assert (edited - paste(reference, images, masks)).abs().max() < TOLERANCE
