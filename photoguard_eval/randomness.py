@@ -61,3 +61,10 @@ class CaseGenerators:
 
         rows = [torch.rand(tuple(shape), generator=generator) for generator in self.generators]
         return (torch.stack(rows) * (high - low) + low).to(like)
+
+    def integers(self, high: int, like: torch.Tensor) -> torch.Tensor:
+        """Draw a whole number from [0, high) for each image, shape (N,), int64 on the device of `like`."""
+        import torch
+
+        rows = [torch.randint(high, (), generator=generator) for generator in self.generators]
+        return torch.stack(rows).to(like.device)

@@ -7,6 +7,9 @@ A plug-in is named on the command line by a *spec*: a name, followed by argument
 * `module:attribute` of an importable module,
 * `path/to/file.py:attribute` of a file,
 * whatever a registry accepts besides, such as a folder of finished images for attacks.
+
+A class may have a dictionary `presets` of named sets of arguments. `mist,preset=published` takes one of them; what the
+spec gives besides goes before it.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from photoguard_eval.errors import (
     PluginError,
     UnknownNameError,
 )
-from photoguard_eval.files import sha256_of_bytes
+from photoguard_eval.files import sha256_of_file, sha256_of_json
 
 T = TypeVar("T")
 
@@ -50,7 +53,7 @@ class Plugin(Generic[T]):
         arguments: Every argument of the constructor, defaults included, as JSON values.
         inputs: Hashes of the files that it reads besides, by what they are; from its attribute `inputs`.
         source: Where it came from: "photoguard_eval", "<distribution> <version>", a module or a file.
-        fingerprint: SHA-256 of the source file of its class.
+        fingerprint: SHA-256 of the source files of its class and the classes that it derives from.
         instance: The object itself.
     """
 
@@ -137,14 +140,22 @@ class Registry(Generic[T]):
                 constructor lacks are an error.
 
         Raises:
-            UnknownNameError: If nothing has that name.
-            ConfigurationError: If an argument is unknown or its value is refused.
+            UnknownNameError: If nothing, no preset or no argument has that name.
+            ConfigurationError: If an argument's value is refused.
             PluginError: If the plug-in cannot be loaded.
         """
         name, *pairs = [part.strip() for part in spec.split(",")]
         entry, implied = self._find(name)
         label = spec if implied else ",".join([entry.factory.name, *pairs])  # type: ignore[attr-defined]
-        return self._configure(entry, label, {**(defaults or {}), **implied, **_parse_pairs(pairs, spec)})
+        given = _parse_pairs(pairs, spec)
+        presets = getattr(entry.factory, "presets", {})
+        chosen: Mapping[str, Any] = {}
+        if presets and "preset" in given:
+            preset = given.pop("preset")
+            if preset not in presets:
+                raise UnknownNameError(f"preset of {self.kind} {name!r}", preset, presets)
+            chosen = presets[preset]
+        return self._configure(entry, label, {**(defaults or {}), **chosen, **implied, **given})
 
     def _configure(self, entry: _Entry[T], label: str, arguments: Mapping[str, Any]) -> Plugin[T]:
         factory = entry.factory
@@ -309,8 +320,21 @@ def _source_of(factory: type) -> str:
 
 
 def _fingerprint(factory: type) -> str:
-    path = inspect.getsourcefile(factory)
-    return sha256_of_bytes(Path(path).read_bytes()) if path and Path(path).is_file() else ""
+    sources = {_source_file(base) for base in factory.__mro__} - {None}
+    if _source_file(factory) is None:
+        return ""
+    return sha256_of_json(sorted(sha256_of_file(path) for path in sources if path is not None))
+
+
+def _source_file(factory: type) -> Path | None:
+    """Return the file of a class, or None for one of the standard library, of C or typed at a prompt."""
+    if factory.__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
+        return None
+    try:
+        path = inspect.getsourcefile(factory)
+    except (TypeError, OSError):
+        return None
+    return Path(path) if path and Path(path).is_file() else None
 
 
 def _load_module(name: str) -> ModuleType:

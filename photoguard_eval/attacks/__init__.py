@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from photoguard_eval.attacks.attention import AdvPaintAttack, DaynAttack
 from photoguard_eval.attacks.base import ATTACKS, Attack, AttackBatch, ThreatModel, register_attack
+from photoguard_eval.attacks.blurguard import BlurGuardAttack
+from photoguard_eval.attacks.combined import EnsembleAttack, RobustAttack
+from photoguard_eval.attacks.denoising import AceAttack, AdvDmAttack, MistAttack, SdsAttack
 from photoguard_eval.attacks.diffusion import DiffusionAttack
-from photoguard_eval.attacks.encoder import EncoderAttack
+from photoguard_eval.attacks.encoder import EncoderAttack, PidAttack
+from photoguard_eval.attacks.first_step import DiffusionGuardAttack
 from photoguard_eval.attacks.folder import FolderAttack
+from photoguard_eval.attacks.gradient import GradientAttack
 from photoguard_eval.attacks.noise import NoiseAttack
 
 __all__ = [
     "ATTACKS",
+    "AceAttack",
+    "AdvDmAttack",
+    "AdvPaintAttack",
     "Attack",
     "AttackBatch",
+    "BlurGuardAttack",
+    "DaynAttack",
     "DiffusionAttack",
+    "DiffusionGuardAttack",
     "EncoderAttack",
+    "EnsembleAttack",
     "FolderAttack",
+    "GradientAttack",
+    "MistAttack",
     "NoiseAttack",
+    "PidAttack",
+    "RobustAttack",
+    "SdsAttack",
     "ThreatModel",
     "register_attack",
 ]

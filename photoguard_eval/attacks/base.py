@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -84,6 +84,16 @@ class AttackBatch:
         """The region that a perturbation can act through, (N, 1, H, W): 1 − masks."""
         return 1 - self.masks
 
+    def seen_by(self, attack: Attack) -> AttackBatch:
+        """Return the batch without what an attack does not see."""
+        import torch
+
+        return replace(
+            self,
+            masks=self.masks if attack.sees_mask else torch.zeros_like(self.masks),
+            prompts=self.prompts if attack.sees_prompt else None,
+        )
+
     def visible(self, images: torch.Tensor, model: LatentDiffusion) -> torch.Tensor:
         """Return what the model's encoder is given of the images.
 
@@ -122,9 +132,9 @@ class Attack(ABC):
     name: ClassVar[str]
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
-    sees_model: ClassVar[bool] = True
-    sees_mask: ClassVar[bool] = True
-    sees_prompt: ClassVar[bool] = False
+    sees_model: bool = True
+    sees_mask: bool = True
+    sees_prompt: bool = False
     guarded: ClassVar[bool] = True
     inputs: Mapping[str, str] = MappingProxyType({})
 
@@ -153,6 +163,17 @@ class Attack(ABC):
             raise PluginError(
                 f"The attack {self.name!r} has no budget. Call super().__init__(epsilon=…) in its constructor."
             ) from None
+
+    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:  # noqa: B027 (most attacks support all)
+        """Check whether the attack can work against a model and an editor; called before any work starts.
+
+        Args:
+            model: The model that will edit.
+            editor: How it will edit.
+
+        Raises:
+            ConfigurationError: If it cannot.
+        """
 
     @abstractmethod
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, register_attack, require_positive
-from photoguard_eval.attacks.descent import projected_gradient_descent
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_positive
+from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack
 from photoguard_eval.randomness import CaseGenerators
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @register_attack
-class DiffusionAttack(Attack):
+class DiffusionAttack(GradientAttack):
     """Minimise the distance between an edit of the immunized image and a gray image: ‖f(x + δ) − x_targ‖₂.
 
     f is a short edit: the editor's own sampler with few denoising steps and the decoder, for the empty prompt, with
@@ -35,8 +36,8 @@ class DiffusionAttack(Attack):
         *,
         epsilon: float = DEFAULT_EPSILON,
         norm: Norm = "linf",
-        step_size: float = 2 / 255,
-        steps: int = 200,
+        step_size: float = DEFAULT_STEP_SIZE,
+        steps: int = DEFAULT_STEPS,
         denoising_steps: int = 4,
         repetitions: int = 1,
         eta: float = 1.0,
@@ -44,10 +45,10 @@ class DiffusionAttack(Attack):
         """Configure the attack.
 
         Args:
-            epsilon: Budget, see `ThreatModel`.
-            norm: Norm of the budget.
-            step_size: Length of a step in that norm.
-            steps: Number of gradient steps.
+            epsilon: See `GradientAttack`, as for the other parameters of the descent.
+            norm: See `GradientAttack`.
+            step_size: See `GradientAttack`.
+            steps: See `GradientAttack`.
             denoising_steps: Steps of the sampler that the gradient goes through.
             repetitions: Edits, each with its own noise, that the gradient is averaged over at every step.
             eta: Noise of the sampler, 0 for deterministic DDIM to 1.
@@ -55,16 +56,16 @@ class DiffusionAttack(Attack):
         Raises:
             ConfigurationError: If a value is out of range.
         """
-        super().__init__(epsilon=epsilon, norm=norm)
-        require_positive(step_size=step_size, steps=steps, denoising_steps=denoising_steps, repetitions=repetitions)
-        self.step_size = step_size
-        self.steps = steps
+        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
+        require_positive(denoising_steps=denoising_steps, repetitions=repetitions)
         self.denoising_steps = denoising_steps
         self.repetitions = repetitions
         self.eta = eta
 
-    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
-        """See `Attack.perturb`."""
+    def objective(
+        self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """See `GradientAttack.objective`."""
         import torch
 
         settings = batch.settings.changed(
@@ -83,11 +84,4 @@ class DiffusionAttack(Attack):
             losses: torch.Tensor = distances.unflatten(0, (self.repetitions, len(batch))).mean(dim=0)
             return losses
 
-        return projected_gradient_descent(
-            batch.images,
-            distance_to_gray,
-            threat_model=self.threat_model,
-            region=batch.kept,
-            steps=self.steps,
-            step_size=self.step_size,
-        )
+        return distance_to_gray

@@ -1,15 +1,13 @@
-"""The paper's encoder attack: drive the latents to those of a target (Eq. 4, Algorithm 1)."""
+"""Attacks on the encoder alone: the paper's, which drives the latents to a target, and PID, which drives them away."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, register_attack, require_positive
-from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
-from photoguard_eval.errors import ConfigurationError
-from photoguard_eval.files import sha256_of_file
-from photoguard_eval.images import read_image
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack
+from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack
+from photoguard_eval.attacks.targets import encode_target, require_target, target_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @register_attack
-class EncoderAttack(Attack):
+class EncoderAttack(GradientAttack):
     """Minimise the distance between the latents of the immunized image and a target's: ‖E(x + δ) − z_targ‖₂.
 
     Defaults are Table 9's: ℓ∞, ε = 16/255, steps of 2/255, 200 of them. As in the released code the norm is not
@@ -36,8 +34,8 @@ class EncoderAttack(Attack):
         *,
         epsilon: float = DEFAULT_EPSILON,
         norm: Norm = "linf",
-        step_size: float = 2 / 255,
-        steps: int = 200,
+        step_size: float = DEFAULT_STEP_SIZE,
+        steps: int = DEFAULT_STEPS,
         target: str = "gray",
         random_start: bool = True,
         decay: bool = True,
@@ -45,69 +43,83 @@ class EncoderAttack(Attack):
         """Configure the attack.
 
         Args:
-            epsilon: Budget, see `ThreatModel`.
-            norm: Norm of the budget.
-            step_size: Length of a step in that norm.
-            steps: Number of gradient steps.
-            target: What the latents are driven to: "gray", the latents of a mid-gray image; "zero", the zero
-                latent; or the path of an image of the size of the images to immunize.
-            random_start: Whether to start from uniform noise in the ball.
-            decay: Whether the step size decays linearly to 1 %.
+            epsilon: See `GradientAttack`, as for the other parameters of the descent.
+            norm: See `GradientAttack`.
+            step_size: See `GradientAttack`.
+            steps: See `GradientAttack`.
+            target: What the latents are driven to; see `encode_target`.
+            random_start: See `GradientAttack`.
+            decay: See `GradientAttack`.
 
         Raises:
             ConfigurationError: If a value is out of range.
             InvalidImageError: If the target image cannot be read.
         """
-        super().__init__(epsilon=epsilon, norm=norm)
-        require_positive(step_size=step_size, steps=steps)
-        if target not in ("gray", "zero") and not Path(target).is_file():
-            raise ConfigurationError(
-                f"target is {target!r}; expected 'gray', 'zero' or the path of an image, and there is no such file."
-            )
-        if target not in ("gray", "zero"):
-            self.inputs = {"target": sha256_of_file(Path(target))}
-        self.step_size = step_size
-        self.steps = steps
+        super().__init__(
+            epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=random_start, decay=decay
+        )
+        require_target(target)
+        self.inputs = target_inputs(target)
         self.target = target
-        self.random_start = random_start
-        self.decay = decay
 
-    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
-        """See `Attack.perturb`."""
+    def objective(
+        self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """See `GradientAttack.objective`."""
         import torch
 
-        target = self._target_latents(model, batch)
+        del generator
+        target = encode_target(self.target, model, batch.images)
 
         def distance_to_target(images: torch.Tensor) -> torch.Tensor:
             distances = (model.encode(batch.visible(images, model)) - target).flatten(1)
             losses: torch.Tensor = torch.linalg.vector_norm(distances, dim=1)
             return losses
 
-        return projected_gradient_descent(
-            batch.images,
-            distance_to_target,
-            threat_model=self.threat_model,
-            region=batch.kept,
-            steps=self.steps,
-            step_size=self.step_size,
-            start=uniform_start(batch.images, self.threat_model, generator) if self.random_start else None,
-            decay=self.decay,
-        )
+        return distance_to_target
 
-    def _target_latents(self, model: LatentDiffusion, batch: AttackBatch) -> torch.Tensor:
+
+@register_attack
+class PidAttack(GradientAttack):
+    """Maximise the change of the latent distribution: mean squared error of its mean plus that of its log-variance.
+
+    No prompt, no timestep and no target: the encoder alone is attacked. At the image itself the loss has no gradient,
+    so the descent starts from noise in the ball.
+    """
+
+    name = "pid"
+    title = "PID"
+    paper = "Li et al. 2024, PID: Prompt-Independent Data Protection Against Latent Diffusion Models"
+    presets: ClassVar[Mapping[str, Mapping[str, float]]] = {
+        "published": {"epsilon": 12.75 / 255, "step_size": 1 / 255, "steps": 1000}
+    }
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = DEFAULT_EPSILON,
+        norm: Norm = "linf",
+        step_size: float = DEFAULT_STEP_SIZE,
+        steps: int = DEFAULT_STEPS,
+    ) -> None:
+        """Configure the descent; see `GradientAttack`."""
+        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=True)
+
+    def objective(
+        self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """See `GradientAttack.objective`."""
         import torch
 
-        if self.target == "gray":
-            target = torch.full_like(batch.images[:1], 0.5)
-        elif self.target == "zero":
-            with torch.no_grad():
-                return torch.zeros_like(model.encode(batch.images[:1]))
-        else:
-            target = read_image(self.target).to(batch.images)
-            if target.shape[-2:] != batch.images.shape[-2:]:
-                raise ConfigurationError(
-                    f"The target image {self.target} is {target.shape[-1]} × {target.shape[-2]}, the images are "
-                    f"{batch.images.shape[-1]} × {batch.images.shape[-2]} (width × height). Resize the target."
-                )
+        del generator
         with torch.no_grad():
-            return model.encode(target)
+            original = model.posterior(batch.visible(batch.images, model))
+
+        def closeness(images: torch.Tensor) -> torch.Tensor:
+            moved = model.posterior(batch.visible(images, model))
+            mean = ((moved.mean - original.mean) / model.latent_scale).square().flatten(1).mean(dim=1)
+            log_variance = 2 * (moved.deviation.log() - original.deviation.log())
+            losses: torch.Tensor = -(mean + log_variance.square().flatten(1).mean(dim=1))
+            return losses
+
+        return closeness

@@ -85,6 +85,36 @@ class EditInputs:
             self.mask.repeat(count, 1, 1, 1),
         )
 
+    def conditioning(self, generators: CaseGenerators | None = None) -> torch.Tensor | None:
+        """Return mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w); else None.
+
+        Args:
+            generators: If given, the latents are a sample drawn from them; else the mean.
+        """
+        import torch
+
+        if self.masked_image is None:
+            return None
+        masked = self.masked_image.draw(generators)
+        return torch.cat([self.mask.to(masked), masked], dim=1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the sampler of an edit begins, after all random numbers but those of its steps are drawn.
+
+    Attributes:
+        latents: What the first step denoises, (N, C, h, w).
+        timesteps: The timesteps to run.
+        conditioning: Mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w), or None.
+        frozen: The part of the latents that a text-to-image checkpoint must not change, or None.
+    """
+
+    latents: torch.Tensor
+    timesteps: torch.Tensor
+    conditioning: torch.Tensor | None
+    frozen: Frozen | None
+
 
 class Editor(ABC):
     """A way to edit an image with a model.
@@ -121,6 +151,18 @@ class Editor(ABC):
         return executed
 
     @abstractmethod
+    def start(
+        self, model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators, settings: EditSettings
+    ) -> Start:
+        """Draw the noise that the sampler begins with.
+
+        Args:
+            model: The model.
+            inputs: From `prepare`.
+            generators: One per edit.
+            settings: Hyper-parameters.
+        """
+
     def denoise(
         self,
         model: LatentDiffusion,
@@ -148,6 +190,15 @@ class Editor(ABC):
         Raises:
             ConfigurationError: If no gradient could reach the images through so few steps.
         """
+        return _denoise(
+            model,
+            self.start(model, inputs, generators, settings),
+            prompt_embeddings,
+            unconditional_embeddings,
+            generators,
+            settings,
+            gradient_steps,
+        )
 
     def edit(
         self,
@@ -227,34 +278,22 @@ class InpaintEditor(Editor):
             return EditInputs(None, model.posterior(_painted_gray(images, masks)), mask)
         return EditInputs(model.posterior(images), None, mask)
 
-    def denoise(
-        self,
-        model: LatentDiffusion,
-        inputs: EditInputs,
-        prompt_embeddings: torch.Tensor,
-        unconditional_embeddings: torch.Tensor | None,
-        generators: CaseGenerators,
-        settings: EditSettings,
-        gradient_steps: int | None = None,
-    ) -> torch.Tensor:
-        """See `Editor.denoise`."""
-        frozen = None if inputs.image is None else inputs.image.draw(generators, settings.sample_latents)
+    def start(
+        self, model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators, settings: EditSettings
+    ) -> Start:
+        """See `Editor.start`."""
+        sampled_from = generators if settings.sample_latents else None
+        frozen = None if inputs.image is None else inputs.image.draw(sampled_from)
         noise = _initial_noise(model, inputs, generators)
-        conditioning = _conditioning(inputs, generators, settings)
+        conditioning = inputs.conditioning(sampled_from)
         if frozen is not None and settings.sample_latents:
             # Here the pipeline draws latents of the masked image, which a text-to-image UNet does not take.
             generators.normal(noise.shape[1:], noise)
-        return _denoise(
-            model,
+        return Start(
             noise,
             model.scheduler(settings.num_inference_steps).timesteps,
             conditioning,
             None if frozen is None else Frozen(frozen, noise, inputs.mask),
-            prompt_embeddings,
-            unconditional_embeddings,
-            generators,
-            settings,
-            gradient_steps,
         )
 
 
@@ -287,6 +326,20 @@ class Img2ImgEditor(Editor):
             length += 1
         return length
 
+    def start(
+        self, model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators, settings: EditSettings
+    ) -> Start:
+        """See `Editor.start`."""
+        assert inputs.image is not None
+        steps = settings.num_inference_steps
+        timesteps = model.scheduler(steps).timesteps[steps - _executed_steps(steps, settings.strength) :]
+        sampled_from = generators if settings.sample_latents else None
+        clean = inputs.image.draw(sampled_from)
+        noise = _initial_noise(model, inputs, generators)
+        conditioning = inputs.conditioning(sampled_from)
+        noised = model.scheduler(steps).add_noise(clean, noise, timesteps[:1])
+        return Start(noised, timesteps, conditioning, None)
+
     def denoise(
         self,
         model: LatentDiffusion,
@@ -300,29 +353,15 @@ class Img2ImgEditor(Editor):
         """See `Editor.denoise`."""
         import torch
 
-        assert inputs.image is not None
-        steps = settings.num_inference_steps
-        timesteps = model.scheduler(steps).timesteps[steps - _executed_steps(steps, settings.strength) :]
-        if torch.is_grad_enabled() and gradient_steps is not None and gradient_steps < len(timesteps):
+        executed = _executed_steps(settings.num_inference_steps, settings.strength)
+        if torch.is_grad_enabled() and gradient_steps is not None and gradient_steps < executed:
             raise ConfigurationError(
-                f"gradient_steps is {gradient_steps} of {len(timesteps)}, but a variation depends on the image only "
-                "through the latents that its first step starts from. Keep all steps on the graph (gradient_steps="
-                "None), and run fewer of them to save memory."
+                f"gradient_steps is {gradient_steps} of {executed}, but a variation depends on the image only through "
+                "the latents that its first step starts from. Keep all steps on the graph (gradient_steps=None), and "
+                "run fewer of them to save memory."
             )
-        start = inputs.image.draw(generators, settings.sample_latents)
-        noise = _initial_noise(model, inputs, generators)
-        conditioning = _conditioning(inputs, generators, settings)
-        return _denoise(
-            model,
-            model.scheduler(steps).add_noise(start, noise, timesteps[:1]),
-            timesteps,
-            conditioning,
-            None,
-            prompt_embeddings,
-            unconditional_embeddings,
-            generators,
-            settings,
-            gradient_steps,
+        return super().denoise(
+            model, inputs, prompt_embeddings, unconditional_embeddings, generators, settings, gradient_steps
         )
 
 
@@ -353,10 +392,7 @@ class Frozen:
 
 def _denoise(
     model: LatentDiffusion,
-    latents: torch.Tensor,
-    timesteps: torch.Tensor,
-    conditioning: torch.Tensor | None,
-    frozen: Frozen | None,
+    start: Start,
     prompt_embeddings: torch.Tensor,
     unconditional_embeddings: torch.Tensor | None,
     generators: CaseGenerators,
@@ -369,6 +405,7 @@ def _denoise(
     if gradient_steps is not None and gradient_steps < 1:
         raise ConfigurationError(f"gradient_steps is {gradient_steps}; expected at least 1, or None for all steps.")
     scheduler = model.scheduler(settings.num_inference_steps)
+    latents, timesteps = start.latents, start.timesteps
     first_with_gradient = 0 if gradient_steps is None else max(0, len(timesteps) - gradient_steps)
     for index, timestep in enumerate(timesteps):
         with torch.set_grad_enabled(torch.is_grad_enabled() and index >= first_with_gradient):
@@ -378,26 +415,16 @@ def _denoise(
                 prompt_embeddings,
                 unconditional_embeddings=unconditional_embeddings,
                 guidance_scale=settings.guidance_scale,
-                conditioning=conditioning,
+                conditioning=start.conditioning,
             )
             noise = generators.normal(latents.shape[1:], latents) if settings.eta > 0 else None
             latents = scheduler.step(
                 prediction, timestep, latents, eta=settings.eta, variance_noise=noise, return_dict=False
             )[0]
-            if frozen is not None:
+            if start.frozen is not None:
                 following = timesteps[index + 1] if index + 1 < len(timesteps) else None
-                latents = frozen.restore(latents, scheduler, following)
+                latents = start.frozen.restore(latents, scheduler, following)
     return model.decode(latents)
-
-
-def _conditioning(inputs: EditInputs, generators: CaseGenerators, settings: EditSettings) -> torch.Tensor | None:
-    """Return mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w)."""
-    import torch
-
-    if inputs.masked_image is None:
-        return None
-    masked = inputs.masked_image.draw(generators, settings.sample_latents)
-    return torch.cat([inputs.mask.to(masked), masked], dim=1)
 
 
 def _initial_noise(model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators) -> torch.Tensor:

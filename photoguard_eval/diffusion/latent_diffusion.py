@@ -34,14 +34,13 @@ class Posterior:
         """Repeat the whole batch `count` times: (count · N, C, h, w), repetition by repetition."""
         return Posterior(self.mean.repeat(count, 1, 1, 1), self.deviation.repeat(count, 1, 1, 1))
 
-    def draw(self, generators: CaseGenerators, sample: bool) -> torch.Tensor:
-        """Draw latents from each image's own generator, or return the mean.
+    def draw(self, generators: CaseGenerators | None) -> torch.Tensor:
+        """Draw latents from each image's own generator, as the released pipelines do, or return the mean.
 
         Args:
-            generators: One per image; they advance only if a sample is drawn.
-            sample: Whether to sample, as the released pipelines do.
+            generators: One per image; None for the mean.
         """
-        if not sample:
+        if generators is None:
             return self.mean
         return self.mean + self.deviation * generators.normal(self.mean.shape[1:], self.mean)
 
@@ -84,6 +83,11 @@ class LatentDiffusion:
     def latent_channels(self) -> int:
         """Channels of the latents."""
         return int(self.vae.config.latent_channels)
+
+    @property
+    def latent_scale(self) -> float:
+        """What latents are multiplied by between the autoencoder and the UNet."""
+        return self._scale_and_shift[0]
 
     @cached_property
     def downscale_factor(self) -> int:
@@ -185,7 +189,7 @@ class LatentDiffusion:
         ids = self.tokenizer(
             list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
         ).input_ids
-        for prompt, length in zip(prompts, self._token_counts(prompts), strict=True):
+        for prompt, length in zip(prompts, self.token_counts(prompts), strict=True):
             if length > limit:
                 warnings.warn(f"The prompt is cut to {limit} tokens of {length}: {prompt!r}", stacklevel=2)
         with torch.no_grad():
@@ -261,6 +265,47 @@ class LatentDiffusion:
             self._schedulers[steps] = scheduler
         return self._schedulers[steps]
 
+    @property
+    def trained_timesteps(self) -> int:
+        """How many timesteps the noise schedule has."""
+        return int(self.scheduler(1).config.num_train_timesteps)
+
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Noise latents to timesteps: √ᾱ_t · z + √(1 − ᾱ_t) · ε (Ho et al. 2020, Eq. 4).
+
+        Args:
+            latents: Shape (N, C, h, w), in the UNet's scale.
+            noise: Standard normal noise, same shape.
+            timesteps: Shape (N,).
+        """
+        noised: torch.Tensor = self.scheduler(1).add_noise(latents, noise, timesteps)
+        return noised
+
+    def noise_in(self, prediction: torch.Tensor, latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Return the noise ε_θ that a prediction stands for, whatever the checkpoint was trained to predict.
+
+        Args:
+            prediction: From `predict_noise`, shape (N, C, h, w).
+            latents: What was denoised, same shape.
+            timesteps: Shape (N,).
+
+        Raises:
+            ModelError: If the checkpoint's `prediction_type` is none of diffusers' three.
+        """
+        scheduler = self.scheduler(1)
+        signal: torch.Tensor = scheduler.alphas_cumprod.to(latents)[timesteps][:, None, None, None]
+        kind = scheduler.config.prediction_type
+        if kind == "epsilon":
+            return prediction
+        if kind == "v_prediction":
+            # Salimans and Ho 2022, Appendix D: v = √ᾱ · ε − √(1 − ᾱ) · z, so that ε = √ᾱ · v + √(1 − ᾱ) · z_t.
+            return signal.sqrt() * prediction + (1 - signal).sqrt() * latents
+        if kind == "sample":
+            return (latents - signal.sqrt() * prediction) / (1 - signal).sqrt()
+        raise ModelError(
+            f"The checkpoint's prediction_type is {kind!r}; expected 'epsilon', 'v_prediction' or 'sample'."
+        )
+
     @cached_property
     def _scale_and_shift(self) -> tuple[float, float]:
         config = self.vae.config
@@ -269,7 +314,8 @@ class LatentDiffusion:
     def _latent_distribution(self, images: torch.Tensor) -> Any:
         return self.vae.encode((images * 2 - 1).to(self.dtype), return_dict=False)[0]
 
-    def _token_counts(self, prompts: Sequence[str]) -> list[int]:
+    def token_counts(self, prompts: Sequence[str]) -> list[int]:
+        """Return how many tokens each prompt has, those of its beginning and its end included."""
         return [len(ids) for ids in self.tokenizer(list(prompts), padding=False, truncation=False).input_ids]
 
 

@@ -104,6 +104,11 @@ class Evaluation:
             )
             for case in self.plan.cases:
                 require_multiple(case.image(), self._model.size_multiple, case.id)
+            for method in self.plan.methods:
+                if method.attack is not None:
+                    method.attack.instance.require_support(
+                        self._model, self.plan.editors[method.editor].plugin.instance
+                    )
         return self._model
 
     def _immunize(self, method: Method) -> None:

@@ -30,7 +30,14 @@ DEFAULT_DATASET = "emoji-scenes"
 DEFAULT_PRESET = "ci"
 
 EDIT_CODE = ("images.py", "randomness.py", "diffusion")
-ATTACK_CODE = (*EDIT_CODE, "attacks/base.py", "attacks/descent.py", "attacks/budget.py", "attacks/harness.py")
+ATTACK_CODE = (
+    *EDIT_CODE,
+    "attacks/budget.py",
+    "attacks/descent.py",
+    "attacks/harness.py",
+    "attacks/targets.py",
+)
+"""Besides the files of an attack's class and of those it derives from."""
 EDIT_LIBRARIES = ("torch", "diffusers", "transformers", "pillow")
 
 

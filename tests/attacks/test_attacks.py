@@ -3,7 +3,24 @@
 import pytest
 import torch
 
-from photoguard_eval.attacks import ATTACKS, AttackBatch, DiffusionAttack, EncoderAttack, NoiseAttack
+from photoguard_eval.attacks import (
+    ATTACKS,
+    AceAttack,
+    AdvDmAttack,
+    AdvPaintAttack,
+    AttackBatch,
+    BlurGuardAttack,
+    DaynAttack,
+    DiffusionAttack,
+    DiffusionGuardAttack,
+    EncoderAttack,
+    EnsembleAttack,
+    MistAttack,
+    NoiseAttack,
+    PidAttack,
+    RobustAttack,
+    SdsAttack,
+)
 from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor, load_model
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.images import write_image
@@ -17,6 +34,18 @@ ATTACKS_TO_TRY = [
     EncoderAttack(steps=3, norm="l2", epsilon=3 / 255, step_size=1 / 255),
     DiffusionAttack(steps=2, denoising_steps=2),
     DiffusionAttack(steps=2, denoising_steps=2, norm="l2", epsilon=3 / 255, step_size=1 / 255, repetitions=2),
+    PidAttack(steps=2),
+    AdvDmAttack(steps=2),
+    MistAttack(steps=2),
+    SdsAttack(steps=2),
+    SdsAttack(steps=2, direction="plus", target_weight=5.0, norm="l2", epsilon=3 / 255, step_size=1 / 255),
+    AceAttack(steps=2),
+    DiffusionGuardAttack(steps=2),
+    AdvPaintAttack(steps=2),
+    DaynAttack(steps=2),
+    BlurGuardAttack(steps=2),
+    EnsembleAttack(attacks="encoder(steps=2)+noise", trials=1, denoising_steps=2),
+    RobustAttack(attack="encoder(steps=2)", purifiers="jpeg+gaussian-noise+rotation"),
 ]
 EDITORS = [InpaintEditor(), Img2ImgEditor()]
 
@@ -31,7 +60,7 @@ def batch(editor, count=2, side=32):
     return AttackBatch(
         images=random_images(count, side=side),
         masks=masks if editor.reads_mask else torch.zeros_like(masks),
-        prompts=None,
+        prompts=("a dog in a meadow", "a red cat at sunset")[:count],
         ids=tuple(f"image-{index}" for index in range(count)),
         editor=editor,
         settings=SETTINGS,
@@ -42,6 +71,13 @@ def seeds(count=2):
     return CaseGenerators.from_seeds(range(10, 10 + count))
 
 
+def require_support_or_skip(attack, model, editor):
+    try:
+        attack.require_support(model, editor)
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+
+
 def describe(attack):
     return f"{attack.name}-{attack.threat_model.norm}"
 
@@ -50,6 +86,7 @@ def describe(attack):
 @pytest.mark.parametrize("attack", ATTACKS_TO_TRY, ids=describe)
 def test_perturbations_stay_in_budget_and_where_the_editor_reads(model, attack, editor):
     data = batch(editor)
+    require_support_or_skip(attack, model, editor)
     immunized = attack.perturb(model, data, seeds())
     change = (immunized - data.images).abs()
     allowed = attack.threat_model.epsilon
@@ -62,8 +99,10 @@ def test_perturbations_stay_in_budget_and_where_the_editor_reads(model, attack, 
 @pytest.mark.parametrize("attack", ATTACKS_TO_TRY, ids=describe)
 def test_an_image_does_not_depend_on_its_batch(model, attack):
     data = batch(InpaintEditor())
+    require_support_or_skip(attack, model, data.editor)
     together = attack.perturb(model, data, CaseGenerators.from_seeds([10, 11]))
-    single = AttackBatch(data.images[1:], data.masks[1:], None, data.ids[1:], data.editor, data.settings)
+    prompts = data.prompts[1:]
+    single = AttackBatch(data.images[1:], data.masks[1:], prompts, data.ids[1:], data.editor, data.settings)
     alone = attack.perturb(model, single, CaseGenerators.from_seeds([11]))
     # The sign of a gradient near zero may turn by rounding; it may not for more than a few pixels.
     assert ((together[1] - alone[0]).abs() > 1e-6).float().mean() < 0.02
@@ -180,6 +219,23 @@ def test_defaults_are_those_of_table_9(name):
         ("diffusion,steps=many", "steps='many'"),
         ("encoder,stepsize=1", "Did you mean 'step_size'"),
         ("encodr", "Did you mean 'encoder'"),
+        ("mist,mode=texture", "mode is 'texture'"),
+        ("sds,direction=down", "direction is 'down'"),
+        ("ace,target=nowhere.png", "no such file"),
+        ("diffusionguard,shrinking_strength=-1", "shrinking_strength is -1"),
+        ("diffusionguard,shrinking_iterations=0", "shrinking_iterations is 0"),
+        ("advpaint,denoising_steps=0", "denoising_steps is 0"),
+        ("dayn,timesteps=0", "timesteps is 0"),
+        ("advdm,preset=publishd", "Did you mean 'published'"),
+        ("ensemble,attacks=encoder", "at least two"),
+        ("ensemble,attacks=encoder+diffusoin", "Did you mean 'diffusion'"),
+        ("ensemble,attacks=encoder(steps=2+noise", "no closing parenthesis"),
+        ("ensemble,attacks=encoder(epsilon=4/255)+noise", "a budget of its own"),
+        ("ensemble,trials=0", "trials is 0"),
+        ("eot,attack=noise", "follows no gradient"),
+        ("eot,purifiers=jpeg+bit-depth", "not differentiable, so no gradient"),
+        ("eot,purifiers=jpg", "Did you mean 'jpeg'"),
+        ("eot,purifiers=jpeg(quality=0)", "quality is 0"),
     ],
 )
 def test_bad_specs_are_refused_before_any_work(spec, message):

@@ -1,0 +1,175 @@
+"""Attacks that descend a loss of the image, and how the losses of several attacks are made of a noised image."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, require_positive
+from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.randomness import CaseGenerators
+
+DEFAULT_STEP_SIZE = 2 / 255
+DEFAULT_STEPS = 200
+"""Table 9's descent, which every attack takes on the board whatever it was published with."""
+
+
+class GradientAttack(Attack):
+    """An attack that minimises a loss by projected gradient descent.
+
+    A subclass gives the loss; the loop, the budget and the masks are here. Its dictionary `presets` holds the
+    parameters it was published with, converted to [0, 1]; those of the constructor are the board's.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = DEFAULT_EPSILON,
+        norm: Norm = "linf",
+        step_size: float = DEFAULT_STEP_SIZE,
+        steps: int = DEFAULT_STEPS,
+        random_start: bool = False,
+        decay: bool = False,
+    ) -> None:
+        """Configure the descent.
+
+        Args:
+            epsilon: Budget, see `ThreatModel`.
+            norm: Norm of the budget.
+            step_size: Length of a step in that norm.
+            steps: Number of gradient steps.
+            random_start: Whether to start from uniform noise in the ball.
+            decay: Whether the step size decays linearly to 1 %.
+
+        Raises:
+            ConfigurationError: If a value is out of range.
+        """
+        super().__init__(epsilon=epsilon, norm=norm)
+        require_positive(step_size=step_size, steps=steps)
+        self.step_size = step_size
+        self.steps = steps
+        self.random_start = random_start
+        self.decay = decay
+
+    @abstractmethod
+    def objective(
+        self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Prepare the loss for a batch: whatever does not change from step to step is computed once, here.
+
+        Args:
+            model: The model that will edit.
+            batch: The images, where they are edited, and what else the attack may see.
+            generator: One random generator per image; the loss may draw from it at every step.
+
+        Returns:
+            A function from perturbed images, (N, 3, H, W) in [0, 1], to one loss per image, (N,), to be minimised.
+
+        Raises:
+            ConfigurationError: If the attack cannot work with this model, editor or batch.
+        """
+
+    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
+        """See `Attack.perturb`."""
+        loss = self.objective(model, batch, generator)
+        return projected_gradient_descent(
+            batch.images,
+            loss,
+            threat_model=self.threat_model,
+            region=batch.kept,
+            steps=self.steps,
+            step_size=self.step_size,
+            start=uniform_start(batch.images, self.threat_model, generator) if self.random_start else None,
+            decay=self.decay,
+        )
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Latents of images, noised as in training, and what the UNet is conditioned on.
+
+    Attributes:
+        clean: Latents of the whole images, (N, C, h, w), in the UNet's scale.
+        noise: What was added, same shape.
+        timesteps: Shape (N,).
+        latents: The noised latents.
+        conditioning: Mask and latents of the masked images for an inpainting checkpoint, (N, C + 1, h, w), or None.
+    """
+
+    clean: torch.Tensor
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+    latents: torch.Tensor
+    conditioning: torch.Tensor | None
+
+    def predicted_noise(self, model: LatentDiffusion, prompt_embeddings: torch.Tensor) -> torch.Tensor:
+        """Return ε_θ, (N, C, h, w), whatever the checkpoint was trained to predict."""
+        prediction = model.predict_noise(
+            self.latents, self.timesteps, prompt_embeddings, conditioning=self.conditioning
+        )
+        return model.noise_in(prediction, self.latents, self.timesteps)
+
+
+def noised(
+    model: LatentDiffusion,
+    batch: AttackBatch,
+    images: torch.Tensor,
+    generator: CaseGenerators,
+    choices: torch.Tensor | None = None,
+) -> Noised:
+    """Encode images and noise them to timesteps drawn at random, as the training of the model did.
+
+    An inpainting checkpoint is conditioned as the editor conditions it; what is noised is the whole image, as in its
+    training.
+
+    Args:
+        model: The model.
+        batch: Where and how the images are edited.
+        images: Perturbed images of the batch.
+        generator: Gives timesteps and noise.
+        choices: Timesteps to draw from, (T,); all of the training's by default.
+    """
+    inputs = batch.editor.prepare(model, images, batch.masks, batch.settings)
+    clean = (inputs.image or model.posterior(images)).mean
+    timesteps = generator.integers(model.trained_timesteps if choices is None else len(choices), clean)
+    if choices is not None:
+        timesteps = choices.to(clean.device)[timesteps]
+    noise = generator.normal(clean.shape[1:], clean)
+    return Noised(clean, noise, timesteps, model.add_noise(clean, noise, timesteps), inputs.conditioning())
+
+
+def first_prediction(
+    model: LatentDiffusion,
+    batch: AttackBatch,
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    prompt_embeddings: torch.Tensor,
+    generator: CaseGenerators,
+    denoising_steps: int,
+) -> torch.Tensor:
+    """Return the noise that the UNet predicts at the first step of a short edit, (N, C, h, w).
+
+    Args:
+        model: The model.
+        batch: How the images are edited.
+        images: Perturbed images of the batch.
+        masks: Shape (N, 1, H, W), 1 = region to edit.
+        prompt_embeddings: Shape (N, tokens, width).
+        generator: Gives the noise that the edit starts from.
+        denoising_steps: Length of the schedule.
+    """
+    settings = batch.settings.changed(
+        num_inference_steps=batch.editor.schedule_length(denoising_steps, batch.settings), guidance_scale=1.0
+    )
+    inputs = batch.editor.prepare(model, images, masks, settings)
+    start = batch.editor.start(model, inputs, generator, settings)
+    timesteps = start.timesteps[:1].expand(len(images))
+    prediction = model.predict_noise(start.latents, timesteps, prompt_embeddings, conditioning=start.conditioning)
+    return model.noise_in(prediction, start.latents, timesteps)

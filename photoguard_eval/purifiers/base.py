@@ -1,0 +1,46 @@
+"""What a purifier is: a class with a name and one method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from photoguard_eval.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.randomness import CaseGenerators
+
+
+class Purifier(ABC):
+    """A transformation of images that is meant to wash a perturbation out and leave the picture.
+
+    Attributes:
+        name: Identifier on the command line, without commas, colons, slashes and spaces.
+        differentiable: Whether a gradient passes through that says something about its input.
+    """
+
+    name: ClassVar[str]
+    differentiable: ClassVar[bool]
+
+    @abstractmethod
+    def purify(self, images: torch.Tensor, generators: CaseGenerators) -> torch.Tensor:
+        """Transform images.
+
+        Args:
+            images: Shape (N, 3, H, W) in [0, 1].
+            generators: One random generator per image.
+
+        Returns:
+            The same shape, in [0, 1].
+        """
+
+
+PURIFIERS: Registry[Purifier] = Registry(
+    "purifier",
+    Purifier,  # type: ignore[type-abstract]
+    "photoguard_eval.purifiers",
+)
+
+register_purifier = PURIFIERS.register

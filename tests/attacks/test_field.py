@@ -1,0 +1,272 @@
+"""The attacks of the field: that each objective moves its way, and what is special about each."""
+
+import pytest
+import torch
+
+from photoguard_eval.attacks import ATTACKS, AttackBatch, GradientAttack, NoiseAttack
+from photoguard_eval.attacks.attention import attention_layers
+from photoguard_eval.attacks.blurguard import RegionBlur, blur_within, find_regions, matching_sigma
+from photoguard_eval.attacks.combined import EnsembleAttack
+from photoguard_eval.attacks.first_step import shrink
+from photoguard_eval.attacks.gradient import noised
+from photoguard_eval.attacks.targets import pattern
+from photoguard_eval.cases import load_dataset
+from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor, load_model
+from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.randomness import CaseGenerators
+from tests.tiny import half_masks, tiny_model
+
+SETTINGS = EditSettings(num_inference_steps=4)
+EDITORS = [InpaintEditor(), Img2ImgEditor()]
+DESCENDING = [
+    "encoder",
+    "encoder,target=zero",
+    "encoder,target=pattern",
+    "pid",
+    "advdm",
+    "mist",
+    "mist,mode=textural",
+    "mist,mode=semantic",
+    "ace",
+    "diffusionguard",
+    "advpaint",
+    "dayn",
+    "blurguard",
+    "eot",
+]
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return load_model("inpaint-a")
+
+
+def embedded_batch(editor, count=2):
+    cases = load_dataset("emoji-scenes").cases[: 3 * count : 3]
+    masks = torch.cat([case.mask() for case in cases])
+    return AttackBatch(
+        images=torch.cat([case.image() for case in cases]),
+        masks=masks if editor.reads_mask else torch.zeros_like(masks),
+        prompts=tuple(case.prompt for case in cases),
+        ids=tuple(case.id for case in cases),
+        editor=editor,
+        settings=SETTINGS,
+    )
+
+
+def mean_loss(attack, model, batch, images, draws=8):
+    """The objective, averaged over random numbers that the attack did not see."""
+    with torch.no_grad():
+        values = [
+            attack.objective(model, batch, CaseGenerators.from_seeds(range(draw, draw + len(batch))))(images)
+            for draw in range(1000, 1000 + 100 * draws, 100)
+        ]
+    return torch.stack(values).mean(dim=0)
+
+
+@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
+@pytest.mark.parametrize("spec", DESCENDING)
+def test_twenty_steps_lower_the_objective_beyond_noise(embedded, spec, editor):
+    attack = ATTACKS.create(spec if spec == "eot" else f"{spec},steps=20").instance
+    if spec == "eot":
+        attack = ATTACKS.create("eot,attack=encoder(steps=20)").instance
+    batch = embedded_batch(editor)
+    generators = CaseGenerators.from_seeds([1, 2])
+    immunized = attack.perturb(embedded, batch, generators)
+    noise = NoiseAttack().perturb(embedded, batch, CaseGenerators.from_seeds([1, 2]))
+    after, floor = (mean_loss(attack, embedded, batch, images) for images in (immunized, noise))
+    assert after.mean() < floor.mean(), f"{after} after the attack, {floor} with noise"
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("minus", 1), ("plus", -1)])
+def test_score_distillation_moves_the_latents_along_the_score(embedded, direction, sign):
+    """Its objective is no loss that could be compared; what it moves is the training loss, down or up."""
+    attack = ATTACKS.create(f"sds,steps=20,direction={direction}").instance
+    training_loss = ATTACKS.create("advdm").instance
+    batch = embedded_batch(Img2ImgEditor())
+    immunized = attack.perturb(embedded, batch, CaseGenerators.from_seeds([1, 2]))
+    # AdvDM's objective is the negative of the training loss.
+    before, after = (-mean_loss(training_loss, embedded, batch, images, 24) for images in (batch.images, immunized))
+    assert (sign * (after - before)).mean() < 0
+
+
+@pytest.mark.parametrize("spec", ["advdm", "mist", "sds", "pid", "ace", "diffusionguard", "advpaint", "dayn"])
+def test_published_parameters_are_a_preset_and_the_budgets_are_true_levels(spec):
+    published = ATTACKS.create(f"{spec},preset=published").instance
+    board = ATTACKS.create(spec).instance
+    levels = {"pid": 12.75, "ace": 4, "diffusionguard": 8, "advpaint": 7.65, "dayn": 15.3}.get(spec, 16)
+    assert published.threat_model.epsilon * 255 == pytest.approx(levels)
+    assert (board.threat_model.epsilon, board.step_size, board.steps) == (16 / 255, 2 / 255, 200)
+    assert ATTACKS.create(f"{spec},preset=published,steps=3").instance.steps == 3
+
+
+def test_a_preset_goes_before_defaults_and_after_what_is_given():
+    plugin = ATTACKS.create("pid,preset=published,steps=7", {"steps": 5, "step_size": 0.5})
+    assert plugin.arguments["steps"] == 7
+    assert plugin.arguments["step_size"] == pytest.approx(1 / 255)
+    assert plugin.label == "pid,preset=published,steps=7"
+    assert "preset" not in plugin.arguments
+
+
+@pytest.mark.parametrize("spec", ["diffusionguard", "advpaint"])
+def test_the_first_step_of_inpainting_by_freezing_sees_no_image(spec):
+    attack = ATTACKS.create(spec).instance
+    with pytest.raises(ConfigurationError, match="does not see the image"):
+        attack.require_support(tiny_model(input_channels=4), InpaintEditor())
+    attack.require_support(tiny_model(input_channels=4), Img2ImgEditor())
+    attack.require_support(tiny_model(input_channels=9), InpaintEditor())
+
+
+@pytest.mark.parametrize("spec", ["advpaint", "dayn", "ensemble,attacks=encoder+dayn", "eot,attack=dayn"])
+def test_attention_that_cannot_be_read_is_refused(spec):
+    model = tiny_model()
+    for module in model.unet.modules():
+        if hasattr(module, "to_q"):
+            module.fuse_projections()
+            del module.to_q
+    with pytest.raises(ConfigurationError, match="attention of this model cannot be read"):
+        ATTACKS.create(spec).instance.require_support(model, InpaintEditor())
+
+
+def test_attention_layers_are_told_apart():
+    itself, text = attention_layers(tiny_model())
+    assert len(itself) == len(text) > 0
+    assert {layer.to_k.in_features for layer in text} == {16}
+
+
+def test_timesteps_are_drawn_from_the_choices():
+    model = tiny_model()
+    batch = embedded_batch(Img2ImgEditor())
+    choices = torch.tensor([3, 500])
+    drawn = {
+        int(timestep)
+        for seed in range(10)
+        for timestep in noised(
+            model, batch, batch.images, CaseGenerators.from_seeds([seed, seed + 50]), choices
+        ).timesteps
+    }
+    assert drawn == {3, 500}
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_the_noise_is_read_from_any_parametrisation(kind):
+    model = tiny_model(prediction_type=kind)
+    clean, noise = torch.randn((2, 3, 4, 8, 8), generator=torch.Generator().manual_seed(0)).double()
+    timesteps = torch.tensor([10, 400, 990])
+    latents = model.add_noise(clean, noise, timesteps)
+    scheduler = model.scheduler(1)
+    prediction = {
+        "epsilon": noise,
+        "v_prediction": scheduler.get_velocity(clean, noise, timesteps),
+        "sample": clean,
+    }[kind]
+    assert torch.allclose(model.noise_in(prediction, latents, timesteps), noise, atol=1e-4)
+
+
+def test_masks_shrink_inwards_by_depths_that_vary():
+    kept = 1 - half_masks(2, 64)
+    depths = torch.arange(32, 0, -1.0).expand(64, 32)
+    depths = torch.nn.functional.pad(depths, (0, 32)).expand(2, 1, 64, 64)
+    shrunken = shrink(kept, depths, 8.0, CaseGenerators.from_seeds([1, 2]))
+    assert (shrunken <= kept).all()
+    widths = shrunken.sum(dim=-1).flatten(1)
+    assert (widths >= 24).all()
+    assert widths.std(dim=1).min() > 0.5, "the contour moves by the same everywhere"
+    assert not torch.equal(shrunken[0], shrunken[1])
+
+
+def test_a_whole_image_that_is_kept_is_not_shrunk():
+    attack = ATTACKS.create("diffusionguard,steps=1").instance
+    batch = embedded_batch(Img2ImgEditor())
+    immunized = attack.perturb(tiny_model(), batch, CaseGenerators.from_seeds([1, 2]))
+    assert (immunized != batch.images).float().mean() > 0.5
+
+
+def test_regions_cover_what_is_kept_once():
+    batch = embedded_batch(InpaintEditor())
+    regions = find_regions(batch.images[0].numpy(), batch.kept[0, 0].numpy())
+    assert (regions.sum(axis=0) == batch.kept[0, 0].numpy()).all()
+
+
+def test_a_region_blur_is_an_average_within_the_region():
+    region = torch.zeros(32, 32)
+    region[4:20, 6:30] = 1
+    signs = torch.randint(0, 2, (3, 32, 32), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
+    blurred = blur_within(signs, region, 1.5)
+    assert blurred.abs().max() <= 1
+    assert (blurred * (1 - region) == 0).all()
+    assert blurred.std() < 0.3 * (signs * region).std()
+    constant = blur_within(torch.ones(3, 32, 32), region, 1.5)
+    assert torch.allclose(constant, region.expand(3, 32, 32), atol=1e-5)
+
+
+def test_a_smooth_image_gets_a_wider_blur_than_a_rough_one():
+    rough = torch.rand((1, 1, 64, 64), generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.interpolate(rough[..., ::8, ::8], size=64, mode="bicubic")
+    whole = torch.ones(64, 64).numpy()
+    assert matching_sigma(rough[0, 0].numpy(), whole) == 0
+    assert matching_sigma(smooth[0, 0].numpy(), whole) >= 1.5
+
+
+def test_perturbations_of_blurguard_are_smoother(embedded):
+    batch = embedded_batch(InpaintEditor())
+
+    def roughness(spec):
+        change = (
+            ATTACKS.create(spec).instance.perturb(embedded, batch, CaseGenerators.from_seeds([1, 2])) - batch.images
+        )
+        return float((change[..., 1:, :] - change[..., :-1, :]).abs().mean() / change.abs().mean())
+
+    assert any(sigma > 0 for sigmas in RegionBlur(batch.images, batch.kept).sigmas for sigma in sigmas)
+    assert roughness("blurguard,steps=10") < 0.8 * roughness("encoder,steps=10,target=pattern")
+
+
+def test_the_pattern_is_chequered_and_of_full_contrast():
+    picture = pattern(64, 64)
+    assert picture.shape == (1, 3, 64, 64)
+    assert set(picture.unique().tolist()) == {0.0, 1.0}
+    assert picture.mean() == 0.5
+    assert pattern(512, 512)[0, 0, ::16, ::16].std() > 0.4
+
+
+def constant_attack(value):
+    class Constant(NoiseAttack):
+        def perturb(self, model, batch, generator):
+            return (batch.images + value * batch.kept).clamp(0, 1)
+
+    return Constant(epsilon=16 / 255)
+
+
+def test_an_ensemble_takes_what_changes_the_attacker_s_own_edits_most(embedded):
+    attack = EnsembleAttack(attacks="noise+encoder", trials=2)
+    for values in ([0.0, 0.05], [0.05, 0.0], [0.01, 0.06]):
+        for member, value in zip(attack.members, values, strict=True):
+            object.__setattr__(member, "instance", constant_attack(value))
+        batch = embedded_batch(Img2ImgEditor())
+        chosen = attack.perturb(embedded, batch, CaseGenerators.from_seeds([1, 2]))
+        best = (batch.images + max(values)).clamp(0, 1)
+        assert torch.allclose(chosen, best)
+
+
+def test_what_parts_see_is_what_the_whole_sees():
+    assert ATTACKS.create("ensemble,attacks=encoder+dayn").instance.threat_model.sees_prompt
+    assert not ATTACKS.create("ensemble,attacks=encoder+diffusion").instance.threat_model.sees_prompt
+    assert ATTACKS.create("eot,attack=dayn").instance.threat_model.sees_prompt
+    batch = embedded_batch(InpaintEditor())
+    assert batch.seen_by(NoiseAttack()).prompts is None
+    assert torch.equal(batch.seen_by(NoiseAttack()).masks, batch.masks)
+
+
+def test_every_gradient_attack_names_its_paper():
+    for factory in ATTACKS.classes().values():
+        if issubclass(factory, GradientAttack) and factory.__module__.startswith("photoguard_eval"):
+            assert factory.paper, factory.name
+
+
+def test_random_numbers_of_whole_numbers_are_the_cases_own():
+    like = torch.zeros(1)
+    together = CaseGenerators.from_seeds([1, 2]).integers(1000, like)
+    assert together.tolist() == [
+        int(CaseGenerators.from_seeds([1]).integers(1000, like)),
+        int(CaseGenerators.from_seeds([2]).integers(1000, like)),
+    ]
