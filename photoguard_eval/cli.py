@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_leaderboard(commands)
     _add_gate(commands)
     _add_seeds(commands)
+    _add_attacks(commands)
     _add_info(commands)
     return parser
 
@@ -126,6 +127,11 @@ def _add_seeds(commands: Any) -> None:
     _add_store_option(parser)
     parser.add_argument("--output", type=Path, help="where to write the record (default: the dataset's folder)")
     parser.add_argument("--quiet", action="store_true", help="report no progress")
+
+
+def _add_attacks(commands: Any) -> None:
+    parser = _command(commands, "attacks", "List the attacks, what they may see and what they cost.", _attacks)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def _add_info(commands: Any) -> None:
@@ -399,6 +405,37 @@ def _seeds(options: argparse.Namespace) -> int:
     path = write_seeds(plan, found, options.output)
     count = sum(len(cases) for cases in found.seeds.values())
     print(f"{path}: the best of {options.candidates} seeds for {count} edits")
+    return 0
+
+
+def _attacks(options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from photoguard_eval.attacks import ATTACKS, FolderAttack
+    from photoguard_eval.reports.naming import budget_text, knowledge_text
+
+    rows = []
+    for name, factory in ATTACKS.classes().items():
+        # Finished images have been computed elsewhere: nothing can be said of them before there are any.
+        if issubclass(factory, FolderAttack):
+            continue
+        attack = ATTACKS.create(name).instance
+        rows.append(
+            {
+                "name": name,
+                "paper": attack.paper,
+                "budget": budget_text(attack.threat_model),
+                "sees": knowledge_text(attack.threat_model),
+                "gradient_evaluations": attack.gradient_evaluations,
+                "gradient_through": attack.gradient_through,
+                "presets": ", ".join(getattr(factory, "presets", {})),
+            }
+        )
+    if options.json:
+        _print_json(rows)
+    else:
+        headers = {key: key.replace("_", " ") for key in rows[0]}
+        print(tabulate(rows, headers, maxcolwidths=[None, 40, None, None, None, 20, None]))
     return 0
 
 

@@ -131,6 +131,15 @@ class Registry(Generic[T]):
                 warnings.warn(str(error), stacklevel=2)
         return {name: entry.factory for name, entry in self._entries.items()}
 
+    def find(self, spec: str) -> type[T]:
+        """Return the class that a spec names.
+
+        Raises:
+            UnknownNameError: If nothing has that name.
+            PluginError: If the plug-in cannot be loaded.
+        """
+        return self._find(spec.partition(",")[0].strip())[0].factory
+
     def create(self, spec: str, defaults: Mapping[str, Any] | None = None) -> Plugin[T]:
         """Build the plug-in that a spec names.
 

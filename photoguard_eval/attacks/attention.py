@@ -35,6 +35,7 @@ class AdvPaintAttack(GradientAttack):
     name = "advpaint"
     title = "AdvPaint"
     paper = "Jeon et al. 2025, AdvPaint: Protecting Images from Inpainting Manipulation"
+    gradient_through = "encoder, UNet"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "published": {"epsilon": 7.65 / 255, "step_size": 0.015, "steps": 250, "decay": True}
     }
@@ -120,6 +121,7 @@ class DaynAttack(GradientAttack):
     title = "DAYN"
     paper = "Lo et al. 2024, Distraction Is All You Need: Memory-Efficient Image Immunization"
     sees_prompt = True
+    gradient_through = "encoder, UNet"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"epsilon": 0.06, "steps": 100}}
 
     def __init__(

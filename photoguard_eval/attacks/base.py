@@ -125,6 +125,8 @@ class Attack(ABC):
         sees_prompt: Whether it is told the prompt.
         guarded: Whether the harness rounds its images and brings back what rounding carried over the budget; finished
             files are measured as they are.
+        gradient_through: What of the model its gradient passes through, which decides how much memory it takes.
+        gradient_evaluations: Gradients with respect to an image that it takes for one image.
         inputs: SHA-256 of each file that it reads, by what the file is to it, so that a changed file is a changed
             attack.
     """
@@ -136,6 +138,8 @@ class Attack(ABC):
     sees_mask: bool = True
     sees_prompt: bool = False
     guarded: ClassVar[bool] = True
+    gradient_through: str = "nothing"
+    gradient_evaluations: int = 0
     inputs: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, *, epsilon: float = DEFAULT_EPSILON, norm: Norm = "linf") -> None:

@@ -148,7 +148,6 @@ def matching_sigma(luminance: NDArray[np.float32], region: NDArray[np.float32]) 
         region: Shape (H, W), 1 = in the region.
     """
     import numpy as np
-
     from scipy.ndimage import distance_transform_edt
 
     # A hard edge has a spectrum of its own, which would hide that of a smooth image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.attacks.base import (
     ATTACKS,
@@ -43,6 +43,7 @@ class EnsembleAttack(Attack):
         attacks: str = "encoder+diffusion",
         epsilon: float = DEFAULT_EPSILON,
         norm: Norm = "linf",
+        steps: int | None = None,
         trials: int = 4,
         denoising_steps: int = 10,
     ) -> None:
@@ -53,6 +54,7 @@ class EnsembleAttack(Attack):
                 "encoder(steps=50;target=zero)+mist".
             epsilon: The budget of all of them, see `ThreatModel`.
             norm: Its norm.
+            steps: Gradient steps of each that is given none; by default its own.
             trials: Edits by which a candidate is judged, each with its own seed.
             denoising_steps: Steps of each.
 
@@ -60,12 +62,14 @@ class EnsembleAttack(Attack):
             ConfigurationError: If a value is out of range, or an attack is given another budget.
         """
         require_positive(trials=trials, denoising_steps=denoising_steps)
-        self.members = [_member(spec, epsilon=epsilon, norm=norm) for spec in attacks.split("+")]
+        self.members = [_member(spec, epsilon, norm, steps) for spec in attacks.split("+")]
         if len(self.members) < 2:
             raise ConfigurationError(f"attacks is {attacks!r}; expected at least two, joined by '+'.")
         self.sees_mask = any(member.instance.sees_mask for member in self.members)
         self.sees_prompt = any(member.instance.sees_prompt for member in self.members)
         super().__init__(epsilon=epsilon, norm=norm)
+        self.gradient_evaluations = sum(member.instance.gradient_evaluations for member in self.members)
+        self.gradient_through = max((member.instance.gradient_through for member in self.members), key=len)
         self.inputs = _inputs_of(self.members)
         self.trials = trials
         self.denoising_steps = denoising_steps
@@ -129,6 +133,7 @@ class RobustAttack(GradientAttack):
         purifiers: str = "jpeg+blur+gaussian-noise",
         epsilon: float = DEFAULT_EPSILON,
         norm: Norm = "linf",
+        steps: int | None = None,
     ) -> None:
         """Choose the attack and the transformations.
 
@@ -138,11 +143,12 @@ class RobustAttack(GradientAttack):
                 among the transformed ones.
             epsilon: The budget, see `ThreatModel`.
             norm: Its norm.
+            steps: Gradient steps; by default the attack's.
 
         Raises:
             ConfigurationError: If the attack follows no gradient, or a purifier is not differentiable.
         """
-        member = _member(attack, epsilon=epsilon, norm=norm)
+        member = _member(attack, epsilon, norm, steps)
         inner = member.instance
         if not isinstance(inner, GradientAttack):
             raise ConfigurationError(
@@ -164,6 +170,8 @@ class RobustAttack(GradientAttack):
         for purifier in chosen:
             _require_differentiable(purifier)
         self.purifiers = [purifier.instance for purifier in chosen]
+        self.gradient_evaluations = inner.steps * (1 + len(chosen))
+        self.gradient_through = f"purifiers, {inner.gradient_through}"
         self.inputs = _inputs_of([member, *chosen])
 
     def require_support(self, model: LatentDiffusion, editor: Editor) -> None:
@@ -185,10 +193,15 @@ class RobustAttack(GradientAttack):
         return expected
 
 
-def _member(spec: str, *, epsilon: float, norm: Norm) -> Plugin[Attack]:
-    # ℓ∞ is every attack's default, and some know no other norm.
-    budget = {"epsilon": epsilon} if norm == "linf" else {"epsilon": epsilon, "norm": norm}
-    member = ATTACKS.create(_as_spec(spec), budget)
+def _member(spec: str, epsilon: float, norm: Norm, steps: int | None) -> Plugin[Attack]:
+    spec = _as_spec(spec)
+    defaults: dict[str, Any] = {"epsilon": epsilon}
+    if norm != "linf":
+        # ℓ∞ is every attack's default, and some know no other norm.
+        defaults["norm"] = norm
+    if steps is not None and issubclass(ATTACKS.find(spec), GradientAttack):
+        defaults["steps"] = steps
+    member = ATTACKS.create(spec, defaults)
     threat_model = member.instance.threat_model
     if (threat_model.epsilon, threat_model.norm) != (epsilon, norm):
         raise ConfigurationError(

@@ -27,6 +27,8 @@ REFERENCE_LATENTS = 4 * 64 * 64
 class DenoisingAttack(GradientAttack):
     """An attack whose loss is made of what the UNet predicts for the noised latents of the image."""
 
+    gradient_through = "encoder, UNet"
+
     def __init__(
         self,
         *,
@@ -67,7 +69,7 @@ class AdvDmAttack(DenoisingAttack):
 
     name = "advdm"
     title = "AdvDM"
-    paper = "Liang et al. 2023, Adversarial Example Does Good: Preventing Painting Imitation, Eq. 5"
+    paper = "Liang et al. 2023, Adversarial Example Does Good: Preventing Painting Imitation"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"step_size": 1 / 255, "steps": 100}}
 
     def objective(
@@ -123,6 +125,7 @@ class MistAttack(DenoisingAttack):
         require_choice(("textural", "semantic", "fused"), mode=mode)
         require_target(target)
         self.mode = mode
+        self.gradient_through = "encoder" if mode == "textural" else "encoder, UNet"
         self.weight = weight
         self.target = target
         self.inputs = target_inputs(target)
@@ -160,6 +163,7 @@ class SdsAttack(DenoisingAttack):
     name = "sds"
     title = "SDS"
     paper = "Xue et al. 2024, Toward Effective Protection Against Diffusion-Based Mimicry Through Score Distillation"
+    gradient_through = "encoder"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "published": {"step_size": 1 / 255, "steps": 100},
         "targeted": {"target_weight": 5.0},

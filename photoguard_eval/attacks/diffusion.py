@@ -58,6 +58,7 @@ class DiffusionAttack(GradientAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
         require_positive(denoising_steps=denoising_steps, repetitions=repetitions)
+        self.gradient_through = f"encoder, {denoising_steps} × UNet, decoder"
         self.denoising_steps = denoising_steps
         self.repetitions = repetitions
         self.eta = eta

@@ -32,7 +32,8 @@ class DiffusionGuardAttack(GradientAttack):
 
     name = "diffusionguard"
     title = "DiffusionGuard"
-    paper = "Choi et al. 2025, DiffusionGuard: A Robust Defense Against Malicious Diffusion-based Image Editing, Eq. 5"
+    paper = "Choi et al. 2025, DiffusionGuard: A Robust Defense Against Malicious Diffusion-based Image Editing"
+    gradient_through = "encoder, UNet"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "published": {"epsilon": 8 / 255, "step_size": 0.5 / 255, "steps": 800}
     }

@@ -28,6 +28,8 @@ class GradientAttack(Attack):
     parameters it was published with, converted to [0, 1]; those of the constructor are the board's.
     """
 
+    gradient_through: str = "encoder"
+
     def __init__(
         self,
         *,
@@ -55,6 +57,7 @@ class GradientAttack(Attack):
         require_positive(step_size=step_size, steps=steps)
         self.step_size = step_size
         self.steps = steps
+        self.gradient_evaluations = steps
         self.random_start = random_start
         self.decay = decay
 

@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Any
 
 from photoguard_eval import resources
-from photoguard_eval.attacks import ATTACKS, Attack
+from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.cases import Dataset, EditCase, load_dataset
 from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, Editor, EditSettings, ModelIdentity, identify_model
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
@@ -237,8 +237,11 @@ def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack]
 
 def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:
     """Build an attack with a preset's defaults."""
-    name = spec.partition(",")[0].strip()
-    return ATTACKS.create(spec, preset.attack_defaults.get(name))
+    factory = ATTACKS.find(spec)
+    defaults = preset.attack_defaults.get(factory.name)
+    if defaults is None and preset.attack_steps and issubclass(factory, (GradientAttack, EnsembleAttack)):
+        defaults = {"steps": preset.attack_steps}
+    return ATTACKS.create(spec, defaults)
 
 
 @lru_cache

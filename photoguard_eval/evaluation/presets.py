@@ -23,6 +23,7 @@ class Preset:
         cases: How many cases, spread over the dataset; None for all.
         editors: Settings of each editor, in the order of the report.
         attack_defaults: Constructor arguments by the attack's name, used where a spec gives none.
+        attack_steps: Gradient steps of the other gradient attacks of the package, likewise; None for their own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Preset:
     cases: int | None
     editors: Mapping[str, EditSettings]
     attack_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    attack_steps: int | None = None
 
 
 def _editors(steps: int) -> dict[str, EditSettings]:
@@ -47,6 +49,7 @@ PRESETS = {
             4,
             _editors(4),
             {"encoder": {"steps": 10}, "diffusion": {"steps": 4, "denoising_steps": 2}},
+            attack_steps=4,
         ),
         Preset(
             "ci",
@@ -54,6 +57,7 @@ PRESETS = {
             12,
             _editors(20),
             {"encoder": {"steps": 60}, "diffusion": {"steps": 24}},
+            attack_steps=24,
         ),
         Preset(
             "paper",

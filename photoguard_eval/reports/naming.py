@@ -6,8 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo, Summary
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo, Summary, ThreatModelInfo
+
+if TYPE_CHECKING:
+    from photoguard_eval.attacks import ThreatModel
 
 NO_IMMUNIZATION = "No immunization"
 MISSING = "–"
@@ -46,6 +50,19 @@ _EDITORS = {
 def editor_text(name: str) -> EditorText:
     """Describe an editor; one that is not known here goes by its name."""
     return _EDITORS.get(name, EditorText(name, f"Edited by the editor {name}.", True))
+
+
+def budget_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
+    """Return norm and bound, in levels of 255 for ℓ∞."""
+    if threat_model.norm == "linf":
+        return f"ℓ∞ {threat_model.epsilon * 255:.4g}/255"
+    return f"ℓ2 {threat_model.epsilon:.4g}"
+
+
+def knowledge_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
+    """Return what an attack may see."""
+    seen = {"model": threat_model.sees_model, "mask": threat_model.sees_mask, "prompt": threat_model.sees_prompt}
+    return ", ".join(name for name, sees in seen.items() if sees) or "nothing"
 
 
 def editor_methods(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:

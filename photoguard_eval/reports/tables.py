@@ -10,14 +10,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, MethodResult, MetricInfo, Summary
+from photoguard_eval.evaluation.results import (
+    AttackInfo,
+    EvaluationResult,
+    MethodResult,
+    MetricInfo,
+    Summary,
+    ThreatModelInfo,
+)
 from photoguard_eval.reports import paper
 from photoguard_eval.reports.naming import (
     MISSING,
+    budget_text,
     column_label,
     decimals_for,
     editor_methods,
     editor_text,
+    knowledge_text,
     mean_and_std,
     method_label,
     method_titles,
@@ -353,10 +362,10 @@ def _imperceptibility_table(result: EvaluationResult, editor: str) -> Table:
     columns = [[Cell(title) for title in method_titles(methods)]]
     columns += [_metric_cells(metric, methods) for metric in metrics]
     columns += [
-        [Cell(_budget(method.attack)) for method in methods],
+        [_threat_model_cell(method.attack, budget_text) for method in methods],
         [Cell(_largest_change(method)) for method in methods],
         [Cell(_typical_change(method)) for method in methods],
-        [Cell(_knowledge(method.attack)) for method in methods],
+        [_threat_model_cell(method.attack, knowledge_text) for method in methods],
     ]
     header = (
         Column("Method", numeric=False),
@@ -373,13 +382,8 @@ def _imperceptibility_table(result: EvaluationResult, editor: str) -> Table:
     return Table("Imperceptibility and threat model", header, _rows(columns), notes)
 
 
-def _budget(attack: AttackInfo | None) -> str:
-    if attack is None:
-        return MISSING
-    model = attack.threat_model
-    if model.norm == "linf":
-        return f"ℓ∞ {model.epsilon * 255:.4g}/255"
-    return f"ℓ2 {model.epsilon:.4g}"
+def _threat_model_cell(attack: AttackInfo | None, text: Callable[[ThreatModelInfo], str]) -> Cell:
+    return Cell(MISSING if attack is None else text(attack.threat_model))
 
 
 def _largest_change(method: MethodResult) -> str:
@@ -388,14 +392,6 @@ def _largest_change(method: MethodResult) -> str:
 
 def _typical_change(method: MethodResult) -> str:
     return number(sum(case.rms_levels for case in method.cases) / max(len(method.cases), 1), 2)
-
-
-def _knowledge(attack: AttackInfo | None) -> str:
-    if attack is None:
-        return MISSING
-    model = attack.threat_model
-    seen = (("model", model.sees_model), ("mask", model.sees_mask), ("prompt", model.sees_prompt))
-    return ", ".join(name for name, sees in seen if sees) or "nothing"
 
 
 def _cost_table(result: EvaluationResult, editor: str) -> Table:
