@@ -81,10 +81,10 @@ def _add_run(commands: Any) -> None:
 
 
 def _add_immunize(commands: Any) -> None:
-    parser = _command(commands, "immunize", "Immunize one image.", _immunize)
-    parser.add_argument("image", type=Path, help="the image to immunize")
-    parser.add_argument("--mask", type=Path, help="what will be edited in white; immunizes against inpainting")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="where to write the immunized PNG")
+    parser = _command(commands, "immunize", "Immunize an image or a folder of images.", _immunize)
+    parser.add_argument("image", type=Path, help="the image to immunize, or a folder of images")
+    parser.add_argument("--mask", type=Path, help="what will be edited, in white: against inpainting; or a folder")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the immunized PNG, or a folder for a folder")
     parser.add_argument("--attack", default="encoder", metavar="SPEC", help="how to immunize (default: encoder)")
     parser.add_argument("--prompt", help="the prompt of the edit, for an attack that sees it")
     parser.add_argument("--seed", type=int, default=0, help="of the attack (default: 0)")
@@ -239,65 +239,43 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _immunize(options: argparse.Namespace) -> int:
-    from photoguard_eval.attacks.harness import immunize
-    from photoguard_eval.diffusion import DEFAULT_MODEL, CostMeter, load_model
+    from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, identify_model, load_model
+    from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset
-    from photoguard_eval.files import write_atomically
-    from photoguard_eval.images import require_multiple, require_png
-    from photoguard_eval.randomness import CaseGenerators, derive_seed
+    from photoguard_eval.evaluation.progress import Progress
 
-    require_png(options.output)
+    photographs = find_photographs(options.image, options.mask, options.output)
     preset = find_preset(options.preset)
     attack = create_attack(options.attack, preset)
-    image, mask = _read_inputs(options)
-    model = load_model(
-        options.model or DEFAULT_MODEL, device=_device(options), dtype=options.dtype, revision=options.revision
+    if attack.instance.sees_prompt and options.prompt is None:
+        raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
+    name = options.model or DEFAULT_MODEL
+    editor = "img2img" if options.mask is None else "inpaint"
+    recipe = Recipe(
+        attack,
+        identify_model(name, options.revision),
+        EDITORS.create(editor).instance,
+        preset.editors[editor],
+        options.prompt,
+        options.seed,
+        options.dtype,
     )
-    require_multiple(image, model.size_multiple, str(options.image))
-    name = options.image.stem
-    batch = _single_batch(options, attack.instance.sees_prompt, image.to(model.device), mask, name)
-    meter = CostMeter(model)
-    generators = CaseGenerators.from_seeds([derive_seed(options.seed, name, attack.name, "attack")])
-    (finished,) = immunize(attack.instance, model, batch, generators, meter)
-    write_atomically(options.output, finished.png)
-    facts = {
-        "output": str(options.output),
-        "attack": attack.label,
-        "linf_levels": finished.perturbation.linf_levels,
-        "rms_levels": finished.perturbation.rms_levels,
-        **meter.cost(1),
-    }
+    for photograph in photographs:
+        photograph.read()
+    model = load_model(name, device=_device(options), dtype=options.dtype, revision=options.revision)
+    folder = options.output if options.image.is_dir() else None
+    progress = Progress(quiet=options.json or folder is None)
+    facts = immunize_photographs(photographs, recipe, model, progress, folder)
     if options.json:
-        _print_json(facts)
-    else:
+        _print_json(facts if folder else facts[0])
+        return 0
+    for entry in facts:
         print(
-            f"{options.output}: immunized by {attack.label} in {facts['seconds']:.1f} s; largest change "
-            f"{facts['linf_levels']:.0f} levels of 255, root mean square {facts['rms_levels']:.2f}"
+            f"{entry['output']}: immunized by {attack.label} in {entry['seconds']:.1f} s; largest change "
+            f"{entry['linf_levels']:.0f} levels of 255, root mean square {entry['rms_levels']:.2f}"
         )
     return 0
-
-
-def _single_batch(
-    options: argparse.Namespace, sees_prompt: bool, image: torch.Tensor, mask: torch.Tensor | None, name: str
-) -> Any:
-    import torch
-
-    from photoguard_eval.attacks import AttackBatch
-    from photoguard_eval.diffusion import EDITORS
-    from photoguard_eval.evaluation.presets import find_preset
-
-    if sees_prompt and options.prompt is None:
-        raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
-    editor = "img2img" if mask is None else "inpaint"
-    return AttackBatch(
-        images=image,
-        masks=torch.zeros_like(image[:, :1]) if mask is None else mask.to(image.device),
-        prompts=(options.prompt,) if sees_prompt else None,
-        ids=(name,),
-        editor=EDITORS.create(editor).instance,
-        settings=find_preset(options.preset).editors[editor],
-    )
 
 
 def _edit(options: argparse.Namespace) -> int:

@@ -2,13 +2,16 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from photoguard_eval import load_dataset
+from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.cli import main
-from photoguard_eval.images import read_image, write_image
+from photoguard_eval.images import read_image, read_mask, write_image
 from tests.conftest import QUICK_ATTACKS
 
 CASE = load_dataset("emoji-scenes").cases[0]
@@ -88,6 +91,109 @@ def test_immunize_writes_an_image_within_the_budget(tmp_path, capsys, with_mask)
     assert facts["gradient_evaluations"] == 2
     if with_mask:
         assert (change * CASE.mask()).max() == 0
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of three images, one of them a JPEG, and a folder of their masks."""
+    folders = tmp_path / "images", tmp_path / "masks"
+    for folder in folders:
+        folder.mkdir()
+    for number, case in enumerate(load_dataset("emoji-scenes").cases[:9:3]):
+        with Image.open(case.image_path) as image:
+            image.convert("RGB").save(folders[0] / f"{number}{'.jpg' if number == 1 else '.png'}")
+        shutil.copy(case.mask_path, folders[1] / f"{number}.png")
+    (folders[0] / "notes.txt").write_text("not an image")
+    return folders
+
+
+def immunize_folder(folders, output, *options):
+    images, masks = folders
+    command = ["immunize", str(images), "--mask", str(masks), "-o", str(output), "--attack", "pid,steps=2", "--json"]
+    return main([*command, *options])
+
+
+def test_immunize_takes_a_folder_and_goes_on_where_it_stopped(photographs, tmp_path, capsys):
+    output = tmp_path / "immunized"
+    assert immunize_folder(photographs, output) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [Path(entry["output"]).name for entry in facts] == ["0.png", "1.png", "2.png"]
+    before = {path: path.stat().st_mtime_ns for path in output.glob("*.png")}
+    mask = read_mask(photographs[1] / "1.png")
+    change = (read_image(output / "1.png") - read_image(photographs[0] / "1.jpg")).abs() * 255
+    assert 0 < change.max() <= 16.001
+    assert (change * mask).max() == 0
+
+    (output / "1.png").unlink()
+    assert immunize_folder(photographs, output) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert [entry["sha256"] for entry in again] == [entry["sha256"] for entry in facts]
+    after = {path: path.stat().st_mtime_ns for path in output.glob("*.png")}
+    assert {path.name for path in after if after[path] != before[path]} == {"1.png"}
+
+    assert immunize_folder(photographs, output, "--seed", "1") == 0
+    other = json.loads(capsys.readouterr().out)
+    assert all(new["sha256"] != old["sha256"] for new, old in zip(other, facts, strict=True))
+
+
+def test_an_image_of_a_folder_is_immunized_as_it_is_alone(photographs, tmp_path, capsys):
+    immunize_folder(photographs, tmp_path / "immunized")
+    image, mask = photographs[0] / "2.png", photographs[1] / "2.png"
+    output = tmp_path / "alone.png"
+    main(["immunize", str(image), "--mask", str(mask), "-o", str(output), "--attack", "pid,steps=2", "--json"])
+    assert output.read_bytes() == (tmp_path / "immunized" / "2.png").read_bytes()
+    capsys.readouterr()
+
+
+def test_immunize_overwrites_nothing_of_others(photographs, tmp_path, capsys):
+    output = tmp_path / "immunized"
+    output.mkdir()
+    (output / "2.png").write_bytes(b"mine")
+    assert immunize_folder(photographs, output) == 2
+    assert "2.png exists and was not written by this command" in capsys.readouterr().err
+    assert sorted(path.name for path in output.iterdir()) == ["2.png"]
+
+
+def test_immunize_checks_all_images_before_it_starts(photographs, tmp_path, capsys):
+    Image.new("RGB", (60, 64)).save(photographs[0] / "2.png")
+    assert immunize_folder(photographs, tmp_path / "immunized") == 2
+    assert "2.png" in capsys.readouterr().err
+    assert not (tmp_path / "immunized").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda images, _masks: shutil.copy(images / "0.png", images / "1.png"), "would both become 1.png"),
+        (lambda _images, masks: (masks / "1.png").unlink(), "has no mask"),
+        (lambda images, _masks: [path.unlink() for path in images.glob("?.*")], "holds no images"),
+    ],
+)
+def test_a_folder_that_cannot_be_paired_is_refused(photographs, tmp_path, capsys, spoil, message):
+    spoil(*photographs)
+    assert immunize_folder(photographs, tmp_path / "immunized") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_files_and_folders_are_not_mixed(photographs, tmp_path, capsys):
+    images, masks = photographs
+    (tmp_path / "file.png").write_bytes(b"")
+    assert main(["immunize", str(images), "-o", str(tmp_path / "file.png")]) == 2
+    assert "must be folders too" in capsys.readouterr().err
+    assert main(["immunize", str(images / "0.png"), "--mask", str(masks), "-o", str(tmp_path / "x.png")]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_attacks_are_listed_with_what_they_see_and_cost(capsys):
+    assert main(["attacks", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == set(ATTACKS.names()) - {"folder"}
+    assert rows["dayn"]["sees"] == "model, mask, prompt"
+    assert rows["noise"]["gradient_evaluations"] == 0
+    assert rows["diffusion"]["gradient_through"] == "encoder, 4 × UNet, decoder"
+    assert {row["budget"] for row in rows.values()} == {"ℓ∞ 16/255"}
+    assert main(["attacks"]) == 0
+    assert "DiffusionGuard" in capsys.readouterr().out
 
 
 def test_edit_repaints_the_masked_region(tmp_path):
