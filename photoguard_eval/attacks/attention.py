@@ -122,7 +122,7 @@ class DaynAttack(GradientAttack):
     paper = "Lo et al. 2024, Distraction Is All You Need: Memory-Efficient Image Immunization"
     sees_prompt = True
     gradient_through = "encoder, UNet"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"epsilon": 0.06, "steps": 100}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"epsilon": 7.65 / 255, "steps": 100}}
 
     def __init__(
         self,

@@ -159,7 +159,7 @@ class CropPurifier(Purifier):
         rows, columns = (max(1, round(side * self.share)) for side in (height, width))
         top, left = (height - rows) // 2, (width - columns) // 2
         middle = images[..., top : top + rows, left : left + columns]
-        return interpolate(middle, size=(height, width), mode="bilinear", align_corners=False)
+        return interpolate(middle, size=(height, width), mode="bilinear", align_corners=False).clamp(0, 1)
 
 
 @register_purifier

@@ -26,13 +26,16 @@ READING = (
 )
 
 
-def markdown_report(result: EvaluationResult, gate: GateReport, *, figure: str, paper_rows: bool) -> str:
+def markdown_report(
+    result: EvaluationResult, gate: GateReport, *, figure: str, tradeoffs: Mapping[str, str], paper_rows: bool
+) -> str:
     """Render the report as Markdown.
 
     Args:
         result: The result of an evaluation.
         gate: What the gate found.
         figure: File name of Figure 7, beside the report; "" if there is none.
+        tradeoffs: File names of the figures of protection against visibility, by editor.
         paper_rows: Whether the paper's own rows stand beside the measured ones.
     """
     parts = [*_head(result, gate), READING]
@@ -49,6 +52,10 @@ def markdown_report(result: EvaluationResult, gate: GateReport, *, figure: str, 
             "Bars are means, error bars the interquartile range over the cases.",
             f"![Mean CLIP similarity of edits and prompts]({quote(figure)})",
         ]
+    for editor, name in tradeoffs.items():
+        title = escape_markdown(editor_text(editor).title)
+        parts += [f"## What protection costs the image: {title}"]
+        parts += [f"![SSIM of the edits over the visibility of the perturbation, {title}]({quote(name)})"]
     parts += [render_markdown(claims_summary(gate), "##")] if gate.claims else []
     broken = failed_thresholds(gate)
     parts += [render_markdown(thresholds_table(result, broken), "##")] if broken else []

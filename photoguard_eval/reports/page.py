@@ -10,6 +10,7 @@ from photoguard_eval.reports.gallery import Gallery, make_gallery
 from photoguard_eval.reports.naming import EditorText, editor_text
 from photoguard_eval.reports.pictures import LARGEST_SIDE, PERTURBATION_FACTOR, ReportImages
 from photoguard_eval.reports.tables import Table, editor_tables, without_repeated_notes
+from photoguard_eval.reports.tradeoff import describe_tradeoff, families, tradeoff_figure
 from photoguard_eval.reports.verdicts import (
     claims_summary,
     claims_table,
@@ -21,7 +22,7 @@ from photoguard_eval.reports.verdicts import (
 
 @dataclass(frozen=True)
 class FigurePanel:
-    """The panel of Figure 7 about one editor: an SVG element, and what it shows in words."""
+    """A figure about one editor: an SVG element, and what it shows in words."""
 
     svg: str
     description: str
@@ -36,6 +37,7 @@ class EditorView:
     tables: tuple[Table, ...]
     claims: Table
     panel: FigurePanel | None
+    tradeoff: FigurePanel | None
     gallery: Gallery
 
 
@@ -90,6 +92,7 @@ def _editor_views(
             tables=editor_tables(result, editor, paper_rows=paper_rows),
             claims=table,
             panel=_panel(result, editor, f"figure-{number}"),
+            tradeoff=_tradeoff(result, editor, f"tradeoff-{number}"),
             gallery=make_gallery(result, editor, images),
         )
         for number, (editor, table) in enumerate(zip(result.editors, claims, strict=True))
@@ -100,6 +103,12 @@ def _panel(result: EvaluationResult, editor: str, prefix: str) -> FigurePanel | 
     if editor not in figure_editors(result):
         return None
     return FigurePanel(figure_svg(figure_7(result, [editor]), prefix), describe_figure(result, editor))
+
+
+def _tradeoff(result: EvaluationResult, editor: str, prefix: str) -> FigurePanel | None:
+    if not families(result, editor):
+        return None
+    return FigurePanel(figure_svg(tradeoff_figure(result, editor), prefix), describe_tradeoff(result, editor))
 
 
 def _attacks(result: EvaluationResult) -> tuple[AttackInfo, ...]:

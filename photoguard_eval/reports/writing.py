@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from photoguard_eval.reports.markdown import markdown_report
 from photoguard_eval.reports.naming import file_stem
 from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.pictures import ReportImages
+from photoguard_eval.reports.tradeoff import families, tradeoff_figure
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class ReportPaths:
         markdown: The tables as Markdown.
         html: The page.
         figure: Figure 7 as PNG; None if no edit was compared with its prompt.
+        tradeoffs: Protection against visibility as PNG, by editor.
     """
 
     markdown: Path
     html: Path
     figure: Path | None
+    tradeoffs: Mapping[str, Path]
 
 
 def write_reports(
@@ -47,11 +51,23 @@ def write_reports(
     stem = file_stem(result)
     editors = figure_editors(result)
     figure = folder / f"{stem}-figure-7.png" if editors else None
-    paths = ReportPaths(folder / f"{stem}.md", folder / f"{stem}.html", figure)
+    tradeoffs = {
+        editor: folder / f"{stem}-tradeoff-{editor}.png" for editor in result.editors if families(result, editor)
+    }
+    paths = ReportPaths(folder / f"{stem}.md", folder / f"{stem}.html", figure, tradeoffs)
     page = render_page(result, gate, images, paper_rows=paper_rows)
-    markdown = markdown_report(result, gate, figure=figure.name if figure else "", paper_rows=paper_rows)
+    markdown = markdown_report(
+        result,
+        gate,
+        figure=figure.name if figure else "",
+        tradeoffs={editor: path.name for editor, path in tradeoffs.items()},
+        paper_rows=paper_rows,
+    )
+    pictures = {path: figure_png(tradeoff_figure(result, editor)) for editor, path in tradeoffs.items()}
     if figure is not None:
         write_atomically(figure, figure_png(figure_7(result, editors)))
+    for path, picture in pictures.items():
+        write_atomically(path, picture)
     write_atomically(paths.markdown, markdown.encode())
     write_atomically(paths.html, page.encode())
     return paths

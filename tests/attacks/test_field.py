@@ -94,7 +94,7 @@ def test_score_distillation_moves_the_latents_along_the_score(embedded, directio
 def test_published_parameters_are_a_preset_and_the_budgets_are_true_levels(spec):
     published = ATTACKS.create(f"{spec},preset=published").instance
     board = ATTACKS.create(spec).instance
-    levels = {"pid": 12.75, "ace": 4, "diffusionguard": 8, "advpaint": 7.65, "dayn": 15.3}.get(spec, 16)
+    levels = {"pid": 12.75, "ace": 4, "diffusionguard": 8, "advpaint": 7.65, "dayn": 7.65}.get(spec, 16)
     assert published.threat_model.epsilon * 255 == pytest.approx(levels)
     assert (board.threat_model.epsilon, board.step_size, board.steps) == (16 / 255, 2 / 255, 200)
     assert ATTACKS.create(f"{spec},preset=published,steps=3").instance.steps == 3

@@ -81,7 +81,7 @@ def test_the_terminal_report_shows_what_is_not_reproduced_and_what_failed(result
 
 
 def test_the_markdown_report_has_tables_figure_verdict_and_provenance(result):
-    text = markdown_report(result, make_gate(), figure="a b.png", paper_rows=True)
+    text = markdown_report(result, make_gate(), figure="a b.png", tradeoffs={"inpaint": "c d.png"}, paper_rows=True)
     assert "](a%20b.png)" in text
     assert "**The gate has nothing to compare with" in text
     assert "✗ −0.300 ± 0.010 not reproduced" in text
@@ -91,4 +91,4 @@ def test_the_markdown_report_has_tables_figure_verdict_and_provenance(result):
 
 
 def test_a_report_without_a_figure_links_none(result):
-    assert "![" not in markdown_report(result, make_gate(), figure="", paper_rows=False)
+    assert "![" not in markdown_report(result, make_gate(), figure="", tradeoffs={}, paper_rows=False)

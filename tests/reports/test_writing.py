@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 def test_a_report_is_three_files(tmp_path, result, gate, images):
     paths = write_reports(result, gate, tmp_path, images)
     stem = "maker--model-scenes-ci"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{stem}-figure-7.png", f"{stem}.html", f"{stem}.md"]
+    names = [f"{stem}-figure-7.png", f"{stem}-tradeoff-img2img.png", f"{stem}-tradeoff-inpaint.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*names, f"{stem}.html", f"{stem}.md"]
     assert paths.html.read_text().startswith("<!DOCTYPE html>")
     assert paths.figure.read_bytes().startswith(b"\x89PNG")
     assert unquote(f"({paths.figure.name})") in paths.markdown.read_text()

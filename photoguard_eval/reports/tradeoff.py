@@ -1,0 +1,139 @@
+"""Protection against what it costs the image: over the budget, and over how much of the perturbation can be seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
+from photoguard_eval.reports.figures import COLOURS, INK, PANEL_INCHES
+from photoguard_eval.reports.naming import editor_methods, editor_text, method_titles, short_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PROTECTION = "ssim"
+IMPERCEPTIBILITY = "immunized_ssim"
+
+MARKERS = "osD^vPX*<>"
+"""Colours come round again after six attacks, the markers after ten."""
+
+LEGEND_INCHES = 2.6
+
+
+@dataclass(frozen=True)
+class Family:
+    """An attack with the same arguments but for its budget.
+
+    Attributes:
+        title: What it is called.
+        rows: Its rows, from the smallest budget to the largest.
+    """
+
+    title: str
+    rows: tuple[MethodResult, ...]
+
+
+def families(result: EvaluationResult, editor: str) -> tuple[Family, ...]:
+    """Group an editor's rows by attack, for those whose images and edits were both measured."""
+    methods = [
+        method
+        for method in editor_methods(result, editor)
+        if method.attack is not None and {PROTECTION, IMPERCEPTIBILITY} <= set(method.metrics)
+    ]
+    groups: dict[str, list[MethodResult]] = {}
+    for method in methods:
+        groups.setdefault(_without_budget(method), []).append(method)
+    representatives = [rows[0] for rows in groups.values()]
+    titles = [_strip_epsilon(short_title(title)) for title in method_titles(representatives)]
+    return tuple(
+        Family(title, tuple(sorted(rows, key=_epsilon))) for title, rows in zip(titles, groups.values(), strict=True)
+    )
+
+
+def tradeoff_figure(result: EvaluationResult, editor: str) -> Figure:
+    """Draw how similar edits are left, over ε where there are several, and over the similarity of the images.
+
+    Args:
+        result: The result of an evaluation.
+        editor: An editor with `families`.
+    """
+    from matplotlib.figure import Figure
+
+    groups = families(result, editor)
+    has_budgets = any(len(family.rows) > 1 for family in groups)
+    width, height = PANEL_INCHES
+    panels = 2 if has_budgets else 1
+    figure = Figure(figsize=(width * panels + LEGEND_INCHES, height), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False, sharey=True)[0]
+    for panel, of_budget in zip(axes, [True, False][-panels:], strict=True):
+        _draw(panel, groups, of_budget)
+    axes[0].set_ylabel("SSIM of the edits (lower protects better)", fontsize=9, color=INK)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False, labelcolor=INK)
+    return figure
+
+
+def describe_tradeoff(result: EvaluationResult, editor: str) -> str:
+    """Say in words what the figure shows of an editor."""
+    parts = []
+    for family in families(result, editor):
+        points = ", ".join(
+            f"{_epsilon(row) * 255:.3g} levels {row.metrics[PROTECTION].mean:.3f} "
+            f"(image {row.metrics[IMPERCEPTIBILITY].mean:.3f})"
+            for row in family.rows
+        )
+        parts.append(f"{family.title}: {points}")
+    return f"SSIM of edits under {editor_text(editor).title}. {'; '.join(parts)}."
+
+
+def _draw(panel: Axes, groups: Sequence[Family], of_budget: bool) -> None:
+    attacks = 0
+    for family in groups:
+        style: dict[str, Any]
+        if _is_floor(family):
+            style = {"color": COLOURS[0], "marker": ".", "linestyle": "dashed"}
+        else:
+            colour, marker = COLOURS[1 + attacks % (len(COLOURS) - 1)], MARKERS[attacks % len(MARKERS)]
+            style = {"color": colour, "marker": marker, "linestyle": "solid"}
+            attacks += 1
+        panel.plot(
+            [_epsilon(row) * 255 if of_budget else row.metrics[IMPERCEPTIBILITY].mean for row in family.rows],
+            [row.metrics[PROTECTION].mean for row in family.rows],
+            markersize=5,
+            linewidth=1.2,
+            label=family.title.replace("$", r"\$"),
+            **style,
+        )
+    if of_budget:
+        budgets = sorted({_epsilon(row) * 255 for family in groups for row in family.rows})
+        panel.set_xticks(budgets, [f"{budget:.3g}" for budget in budgets])
+        panel.set_xlabel("ε, levels of 255", fontsize=9, color=INK)
+    else:
+        panel.set_xlabel("SSIM of the immunized image (higher is less visible)", fontsize=9, color=INK)
+    panel.tick_params(axis="both", color=INK, labelcolor=INK, labelsize=9)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.spines[["left", "bottom"]].set_color(INK)
+
+
+def _is_floor(family: Family) -> bool:
+    """Tell whether an attack uses no model, as random noise does; it is drawn in gray."""
+    attack = family.rows[0].attack
+    return attack is not None and not attack.threat_model.sees_model
+
+
+def _epsilon(row: MethodResult) -> float:
+    assert row.attack is not None
+    return row.attack.threat_model.epsilon
+
+
+def _without_budget(row: MethodResult) -> str:
+    assert row.attack is not None
+    return f"{_strip_epsilon(row.attack.label)} {row.attack.threat_model.norm}"
+
+
+def _strip_epsilon(label: str) -> str:
+    return re.sub(r",epsilon=[^,;)\]]*", "", label)
