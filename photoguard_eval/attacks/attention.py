@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_positive
+from photoguard_eval.attacks.base import (
+    DEFAULT_EPSILON,
+    AttackBatch,
+    ImageSize,
+    Norm,
+    register_attack,
+    require_positive,
+)
 from photoguard_eval.attacks.first_step import require_image_at_the_first_step
 from photoguard_eval.attacks.gradient import (
     DEFAULT_STEP_SIZE,
@@ -71,8 +78,9 @@ class AdvPaintAttack(GradientAttack):
         require_positive(denoising_steps=denoising_steps)
         self.denoising_steps = denoising_steps
 
-    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
+        del sizes
         require_image_at_the_first_step(self.name, model, editor)
         attention_layers(model)
 
@@ -149,9 +157,9 @@ class DaynAttack(GradientAttack):
         require_positive(timesteps=timesteps)
         self.timesteps = timesteps
 
-    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
-        del editor
+        del editor, sizes
         attention_layers(model)
 
     def objective(

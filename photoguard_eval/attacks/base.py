@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from photoguard_eval.randomness import CaseGenerators
 
 Norm = Literal["linf", "l2"]
+
+ImageSize = tuple[int, int]
+"""Height and width in pixels."""
 
 DEFAULT_EPSILON = 16 / LEVELS
 """The paper's budget (Table 9)."""
@@ -168,12 +171,13 @@ class Attack(ABC):
                 f"The attack {self.name!r} has no budget. Call super().__init__(epsilon=…) in its constructor."
             ) from None
 
-    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:  # noqa: B027 (most attacks support all)
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:  # noqa: B027 (most attacks support all)
         """Check whether the attack can work against a model and an editor; called before any work starts.
 
         Args:
             model: The model that will edit.
             editor: How it will edit.
+            sizes: Of the images to immunize.
 
         Raises:
             ConfigurationError: If it cannot.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.attacks.base import (
@@ -10,6 +10,7 @@ from photoguard_eval.attacks.base import (
     DEFAULT_EPSILON,
     Attack,
     AttackBatch,
+    ImageSize,
     Norm,
     register_attack,
     require_positive,
@@ -74,10 +75,10 @@ class EnsembleAttack(Attack):
         self.trials = trials
         self.denoising_steps = denoising_steps
 
-    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
         for member in self.members:
-            member.instance.require_support(model, editor)
+            member.instance.require_support(model, editor, sizes)
 
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
         """See `Attack.perturb`."""
@@ -174,9 +175,9 @@ class RobustAttack(GradientAttack):
         self.gradient_through = f"purifiers, {inner.gradient_through}"
         self.inputs = _inputs_of([member, *chosen])
 
-    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
-        self.attack.require_support(model, editor)
+        self.attack.require_support(model, editor, sizes)
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators

@@ -11,8 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_choice
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, Noised, noised
-from photoguard_eval.attacks.targets import encode_target, require_target, target_inputs
+from photoguard_eval.attacks.gradient import (
+    DEFAULT_STEP_SIZE,
+    DEFAULT_STEPS,
+    GradientAttack,
+    Noised,
+    TargetedAttack,
+    noised,
+)
+from photoguard_eval.attacks.targets import encode_target
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +88,7 @@ class AdvDmAttack(DenoisingAttack):
 
 
 @register_attack
-class MistAttack(DenoisingAttack):
+class MistAttack(DenoisingAttack, TargetedAttack):
     """Drive the latents to a target's (textural), raise the training loss (semantic), or both (fused).
 
     The fused loss is Σ(E(x) − E(x_targ))² − λ · ‖ε_θ(z_t, t, c) − ε‖². The sum is taken as a mean over as many numbers
@@ -123,12 +130,10 @@ class MistAttack(DenoisingAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
         require_choice(("textural", "semantic", "fused"), mode=mode)
-        require_target(target)
+        self._take_target(target)
         self.mode = mode
         self.gradient_through = "encoder" if mode == "textural" else "encoder, UNet"
         self.weight = weight
-        self.target = target
-        self.inputs = target_inputs(target)
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
@@ -152,7 +157,7 @@ class MistAttack(DenoisingAttack):
 
 
 @register_attack
-class SdsAttack(DenoisingAttack):
+class SdsAttack(DenoisingAttack, TargetedAttack):
     """Follow the score distillation gradient ε_θ(z_t, t, c) − ε through the encoder, without the UNet's Jacobian.
 
     Descending it ("minus", the default) makes the image one that the model finds likely, so that edits blur; ascending
@@ -199,11 +204,9 @@ class SdsAttack(DenoisingAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
         require_choice(("minus", "plus"), direction=direction)
-        require_target(target)
+        self._take_target(target)
         self.direction = direction
         self.target_weight = target_weight
-        self.target = target
-        self.inputs = target_inputs(target) if target_weight else {}
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
@@ -230,7 +233,7 @@ class SdsAttack(DenoisingAttack):
 
 
 @register_attack
-class AceAttack(DenoisingAttack):
+class AceAttack(DenoisingAttack, TargetedAttack):
     """Drive the UNet's prediction to one fixed target, whatever timestep and noise: ‖ε_θ(z_t, t, c) − E(x_targ)‖².
 
     The errors that the model makes on the immunized image then all point the same way and add up.
@@ -266,9 +269,7 @@ class AceAttack(DenoisingAttack):
             InvalidImageError: If the target image cannot be read.
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
-        require_target(target)
-        self.target = target
-        self.inputs = target_inputs(target)
+        self._take_target(target)
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack
-from photoguard_eval.attacks.targets import encode_target, require_target, target_inputs
+from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, TargetedAttack
+from photoguard_eval.attacks.targets import encode_target
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @register_attack
-class EncoderAttack(GradientAttack):
+class EncoderAttack(TargetedAttack):
     """Minimise the distance between the latents of the immunized image and a target's: ‖E(x + δ) − z_targ‖₂.
 
     Defaults are Table 9's: ℓ∞, ε = 16/255, steps of 2/255, 200 of them. As in the released code the norm is not
@@ -58,9 +58,7 @@ class EncoderAttack(GradientAttack):
         super().__init__(
             epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=random_start, decay=decay
         )
-        require_target(target)
-        self.inputs = target_inputs(target)
-        self.target = target
+        self._take_target(target)
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_positive
+from photoguard_eval.attacks.base import (
+    DEFAULT_EPSILON,
+    AttackBatch,
+    ImageSize,
+    Norm,
+    register_attack,
+    require_positive,
+)
 from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, first_prediction
 from photoguard_eval.errors import ConfigurationError
 
@@ -72,8 +79,9 @@ class DiffusionGuardAttack(GradientAttack):
         self.shrinking_strength = shrinking_strength
         self.shrinking_iterations = shrinking_iterations
 
-    def require_support(self, model: LatentDiffusion, editor: Editor) -> None:
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
+        del sizes
         require_image_at_the_first_step(self.name, model, editor)
 
     def objective(

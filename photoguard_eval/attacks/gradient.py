@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, require_positive
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, Norm, require_positive
 from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
+from photoguard_eval.attacks.targets import require_target, require_target_size, target_inputs
 
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.diffusion import Editor, LatentDiffusion
     from photoguard_eval.randomness import CaseGenerators
 
 DEFAULT_STEP_SIZE = 2 / 255
@@ -92,6 +93,26 @@ class GradientAttack(Attack):
             start=uniform_start(batch.images, self.threat_model, generator) if self.random_start else None,
             decay=self.decay,
         )
+
+
+class TargetedAttack(GradientAttack):
+    """A gradient attack that drives latents to those of a target.
+
+    Attributes:
+        target: Name or path; see `photoguard_eval.attacks.targets.encode_target`.
+    """
+
+    target: str
+
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
+        """See `Attack.require_support`."""
+        del model, editor
+        require_target_size(self.target, sizes)
+
+    def _take_target(self, target: str) -> None:
+        require_target(target)
+        self.target = target
+        self.inputs = target_inputs(target)
 
 
 @dataclass(frozen=True)

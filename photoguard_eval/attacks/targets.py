@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_file
-from photoguard_eval.images import read_image
+from photoguard_eval.images import read_image, read_size
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,23 @@ def require_target(target: str) -> None:
         raise ConfigurationError(
             f"target is {target!r}; expected {names} or the path of an image, and there is no such file."
         )
+
+
+def require_target_size(target: str, sizes: Collection[ImageSize]) -> None:
+    """Check that a target image has the size of the images to immunize.
+
+    Raises:
+        ConfigurationError: If it has another.
+    """
+    if target in NAMED_TARGETS:
+        return
+    height, width = read_size(target)
+    for other_height, other_width in sizes:
+        if (height, width) != (other_height, other_width):
+            raise ConfigurationError(
+                f"The target image {target} is {width} × {height}, the images are {other_width} × {other_height} "
+                "(width × height). Resize the target."
+            )
 
 
 def target_inputs(target: str) -> dict[str, str]:
@@ -63,13 +82,8 @@ def encode_target(target: str, model: LatentDiffusion, images: torch.Tensor) -> 
             return torch.zeros_like(model.encode(images[:1]))
         if target == "pattern":
             return model.encode(pattern(*images.shape[-2:]).to(images))
-        picture = read_image(target).to(images)
-        if picture.shape[-2:] != images.shape[-2:]:
-            raise ConfigurationError(
-                f"The target image {target} is {picture.shape[-1]} × {picture.shape[-2]}, the images are "
-                f"{images.shape[-1]} × {images.shape[-2]} (width × height). Resize the target."
-            )
-        return model.encode(picture)
+        require_target_size(target, [(images.shape[-2], images.shape[-1])])
+        return model.encode(read_image(target).to(images))
 
 
 def pattern(height: int, width: int) -> torch.Tensor:

@@ -104,11 +104,11 @@ class Evaluation:
             )
             for case in self.plan.cases:
                 require_multiple(case.image(), self._model.size_multiple, case.id)
+            sizes = {case.size() for case in self.plan.cases}
             for method in self.plan.methods:
+                editor = self.plan.editors[method.editor].plugin.instance
                 if method.attack is not None:
-                    method.attack.instance.require_support(
-                        self._model, self.plan.editors[method.editor].plugin.instance
-                    )
+                    method.attack.instance.require_support(self._model, editor, sizes)
         return self._model
 
     def _immunize(self, method: Method) -> None:

@@ -175,10 +175,12 @@ def immunize_photographs(
         PhotoguardError: If an image or mask does not fit, an output exists that was made otherwise, or the attack
             fails. What was finished before stays, and the same call goes on.
     """
-    recipe.attack.instance.require_support(model, recipe.editor)
+    sizes = set()
     for photograph in photographs:
         image, _ = photograph.read()
         require_multiple(image, model.size_multiple, str(photograph.image))
+        sizes.add((image.shape[-2], image.shape[-1]))
+    recipe.attack.instance.require_support(model, recipe.editor, sizes)
     records = read_records(folder) if folder else {}
     keys = {photograph.name: recipe.key(photograph) for photograph in photographs}
     finished = {

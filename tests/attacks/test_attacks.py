@@ -73,7 +73,7 @@ def seeds(count=2):
 
 def require_support_or_skip(attack, model, editor):
     try:
-        attack.require_support(model, editor)
+        attack.require_support(model, editor, {(32, 32)})
     except ConfigurationError as error:
         pytest.skip(str(error))
 

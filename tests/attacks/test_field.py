@@ -13,10 +13,12 @@ from photoguard_eval.attacks.targets import pattern
 from photoguard_eval.cases import load_dataset
 from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor, load_model
 from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.images import write_image
 from photoguard_eval.randomness import CaseGenerators
-from tests.tiny import half_masks, tiny_model
+from tests.tiny import half_masks, random_images, tiny_model
 
 SETTINGS = EditSettings(num_inference_steps=4)
+SIZES = {(64, 64)}
 EDITORS = [InpaintEditor(), Img2ImgEditor()]
 DESCENDING = [
     "encoder",
@@ -112,9 +114,9 @@ def test_a_preset_goes_before_defaults_and_after_what_is_given():
 def test_the_first_step_of_inpainting_by_freezing_sees_no_image(spec):
     attack = ATTACKS.create(spec).instance
     with pytest.raises(ConfigurationError, match="does not see the image"):
-        attack.require_support(tiny_model(input_channels=4), InpaintEditor())
-    attack.require_support(tiny_model(input_channels=4), Img2ImgEditor())
-    attack.require_support(tiny_model(input_channels=9), InpaintEditor())
+        attack.require_support(tiny_model(input_channels=4), InpaintEditor(), SIZES)
+    attack.require_support(tiny_model(input_channels=4), Img2ImgEditor(), SIZES)
+    attack.require_support(tiny_model(input_channels=9), InpaintEditor(), SIZES)
 
 
 @pytest.mark.parametrize("spec", ["advpaint", "dayn", "ensemble,attacks=encoder+dayn", "eot,attack=dayn"])
@@ -125,7 +127,7 @@ def test_attention_that_cannot_be_read_is_refused(spec):
             module.fuse_projections()
             del module.to_q
     with pytest.raises(ConfigurationError, match="attention of this model cannot be read"):
-        ATTACKS.create(spec).instance.require_support(model, InpaintEditor())
+        ATTACKS.create(spec).instance.require_support(model, InpaintEditor(), SIZES)
 
 
 def test_attention_layers_are_told_apart():
@@ -270,3 +272,14 @@ def test_random_numbers_of_whole_numbers_are_the_cases_own():
         int(CaseGenerators.from_seeds([1]).integers(1000, like)),
         int(CaseGenerators.from_seeds([2]).integers(1000, like)),
     ]
+
+
+@pytest.mark.parametrize("name", ["encoder", "mist", "sds", "ace", "blurguard", "ensemble", "eot"])
+def test_a_target_of_another_size_is_refused_before_any_work(name, tmp_path):
+    write_image(tmp_path / "target.png", random_images(1, side=32))
+    target = f"target={tmp_path / 'target.png'}"
+    spec = {"ensemble": f"ensemble,attacks=noise+mist({target})", "eot": f"eot,attack=encoder({target})"}
+    attack = ATTACKS.create(spec.get(name, f"{name},{target}")).instance
+    with pytest.raises(ConfigurationError, match="32 × 32, the images are 64 × 64"):
+        attack.require_support(tiny_model(), InpaintEditor(), SIZES)
+    attack.require_support(tiny_model(), InpaintEditor(), {(32, 32)})
