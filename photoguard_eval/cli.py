@@ -390,10 +390,13 @@ def _attacks(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from photoguard_eval.attacks import ATTACKS, FolderAttack
+    from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS
     from photoguard_eval.reports.naming import budget_text, knowledge_text
 
     rows = []
-    for name, factory in ATTACKS.classes().items():
+    paper = {name: number for number, name in enumerate(DEFAULT_ATTACKS)}
+    ordered = sorted(ATTACKS.classes().items(), key=lambda entry: (paper.get(entry[0], len(paper)), entry[0]))
+    for name, factory in ordered:
         # Finished images have been computed elsewhere: nothing can be said of them before there are any.
         if issubclass(factory, FolderAttack):
             continue
