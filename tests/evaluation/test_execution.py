@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from photoguard_eval.errors import InvalidImageError
+from photoguard_eval.errors import ConfigurationError, InvalidImageError
 from photoguard_eval.evaluation.results import read_result, write_result
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.images import write_image
@@ -195,3 +195,11 @@ def test_a_result_is_read_as_it_was_written(finished, tmp_path):
     _, result = finished
     write_result(tmp_path / "result.json", result)
     assert read_result(tmp_path / "result.json") == result
+
+
+def test_an_attack_that_cannot_work_is_refused_before_any_work(make_request, tmp_path):
+    write_image(tmp_path / "target.png", torch.zeros(1, 3, 32, 32))
+    attacks = ("noise", f"mist,target={tmp_path / 'target.png'}")
+    with pytest.raises(ConfigurationError, match="32 × 32, the images are 64 × 64"):
+        evaluate(make_request(attacks=attacks), tmp_path / "store")
+    assert pictures(tmp_path / "store") == {}
