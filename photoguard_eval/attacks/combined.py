@@ -37,6 +37,7 @@ class EnsembleAttack(Attack):
 
     name = "ensemble"
     title = "Ensemble"
+    paper = "Croce and Hein 2020, Reliable Evaluation of Adversarial Robustness with an Ensemble (the idea)"
 
     def __init__(
         self,

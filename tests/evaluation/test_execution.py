@@ -143,14 +143,6 @@ def test_a_bad_attack_is_stopped_alone(make_request, tmp_path, result, message):
     assert message in failure.error
 
 
-def test_a_target_of_another_size_stops_that_attack_alone(make_request, tmp_path):
-    write_image(tmp_path / "target.png", torch.rand(1, 3, 32, 32))
-    request = make_request(attacks=("noise", f"encoder,target={tmp_path / 'target.png'}"))
-    _, outcome = evaluate(request, tmp_path / "store")
-    assert "Resize the target" in outcome.failures[0].error
-    assert len(outcome.methods) == 2
-
-
 def test_a_folder_of_finished_images_scores_as_its_attack(finished, make_request, tmp_path):
     folder, before = finished
     images = tmp_path / "finished"
