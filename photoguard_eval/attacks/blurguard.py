@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from photoguard_eval.diffusion import LatentDiffusion
-    from photoguard_eval.randomness import CaseGenerators
 
 SIGMAS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Standard deviations of the blur to choose from, in pixels; 0 is none."""
@@ -67,18 +65,9 @@ class BlurGuardAttack(EncoderAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, target=target, decay=False)
 
-    def objective(
-        self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """See `GradientAttack.objective`."""
-        distance = super().objective(model, batch, generator)
-        blur = RegionBlur(batch.images, batch.kept)
-        return lambda images: distance(blur(images))
-
-    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
-        """See `Attack.perturb`."""
-        perturbed = super().perturb(model, batch, generator)
-        return RegionBlur(batch.images, batch.kept)(perturbed)
+    def parametrisation(self, batch: AttackBatch) -> Callable[[torch.Tensor], torch.Tensor]:
+        """See `GradientAttack.parametrisation`."""
+        return RegionBlur(batch.images, batch.kept)
 
 
 class RegionBlur:

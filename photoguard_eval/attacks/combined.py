@@ -180,6 +180,10 @@ class RobustAttack(GradientAttack):
         """See `Attack.require_support`."""
         self.attack.require_support(model, editor, sizes)
 
+    def parametrisation(self, batch: AttackBatch) -> Callable[[torch.Tensor], torch.Tensor]:
+        """See `GradientAttack.parametrisation`."""
+        return self.attack.parametrisation(batch)
+
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
     ) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -80,12 +80,22 @@ class GradientAttack(Attack):
             ConfigurationError: If the attack cannot work with this model, editor or batch.
         """
 
+    def parametrisation(self, batch: AttackBatch) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return how the images that descend become immunized ones, inside of the same ball; by default they are.
+
+        Args:
+            batch: The images.
+        """
+        del batch
+        return lambda images: images
+
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
         """See `Attack.perturb`."""
         loss = self.objective(model, batch, generator)
-        return projected_gradient_descent(
+        immunized = self.parametrisation(batch)
+        descended = projected_gradient_descent(
             batch.images,
-            loss,
+            lambda images: loss(immunized(images)),
             threat_model=self.threat_model,
             region=batch.kept,
             steps=self.steps,
@@ -93,6 +103,7 @@ class GradientAttack(Attack):
             start=uniform_start(batch.images, self.threat_model, generator) if self.random_start else None,
             decay=self.decay,
         )
+        return immunized(descended)
 
 
 class TargetedAttack(GradientAttack):

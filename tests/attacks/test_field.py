@@ -220,7 +220,9 @@ def test_perturbations_of_blurguard_are_smoother(embedded):
         return float((change[..., 1:, :] - change[..., :-1, :]).abs().mean() / change.abs().mean())
 
     assert any(sigma > 0 for sigmas in RegionBlur(batch.images, batch.kept).sigmas for sigma in sigmas)
-    assert roughness("blurguard,steps=10") < 0.8 * roughness("encoder,steps=10,target=pattern")
+    limit = 0.8 * roughness("encoder,steps=10,target=pattern")
+    assert roughness("blurguard,steps=10") < limit
+    assert roughness("eot,attack=blurguard(steps=10),purifiers=blur") < limit
 
 
 def test_the_pattern_is_chequered_and_of_full_contrast():
