@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from photoguard_eval.attacks import ATTACKS, AttackBatch, GradientAttack, NoiseAttack
+from photoguard_eval.attacks import ATTACKS, AttackBatch, EncoderAttack, GradientAttack, NoiseAttack
 from photoguard_eval.attacks.attention import attention_layers
 from photoguard_eval.attacks.blurguard import RegionBlur, blur_within, find_regions, matching_sigma
 from photoguard_eval.attacks.combined import EnsembleAttack
@@ -223,6 +223,18 @@ def test_perturbations_of_blurguard_are_smoother(embedded):
     limit = 0.8 * roughness("encoder,steps=10,target=pattern")
     assert roughness("blurguard,steps=10") < limit
     assert roughness("eot,attack=blurguard(steps=10),purifiers=blur") < limit
+
+
+def test_transformations_take_over_a_parametrisation():
+    class Halved(EncoderAttack):
+        def parametrisation(self, batch):
+            return lambda images: (batch.images + images) / 2
+
+    attack = ATTACKS.create("eot,attack=encoder(steps=20),purifiers=blur").instance
+    attack.attack = Halved(steps=20)
+    batch = embedded_batch(InpaintEditor())
+    change = attack.perturb(tiny_model(), batch, CaseGenerators.from_seeds([1, 2])) - batch.images
+    assert 4 / 255 < change.abs().max() <= 8 / 255 + 1e-6
 
 
 def test_the_pattern_is_chequered_and_of_full_contrast():
