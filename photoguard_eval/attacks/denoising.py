@@ -140,11 +140,10 @@ class MistAttack(DenoisingAttack, TargetedAttack):
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """See `GradientAttack.objective`."""
         prompt = self._embedded_prompt(model, batch)
-        target = encode_target(self.target, model, batch.images)
+        difference = self._difference_to_target(model, batch)
 
         def textural(images: torch.Tensor) -> torch.Tensor:
-            moved = (model.encode(batch.visible(images, model)) - target).square()
-            losses: torch.Tensor = moved.flatten(1).mean(dim=1) * REFERENCE_LATENTS
+            losses: torch.Tensor = difference(images).square().mean(dim=1) * REFERENCE_LATENTS
             return losses
 
         def semantic(images: torch.Tensor) -> torch.Tensor:
@@ -215,7 +214,7 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
         import torch
 
         prompt = self._embedded_prompt(model, batch)
-        target = encode_target(self.target, model, batch.images) if self.target_weight else None
+        difference = self._difference_to_target(model, batch)
         sign = 1 if self.direction == "minus" else -1
 
         def loss(images: torch.Tensor) -> torch.Tensor:
@@ -224,9 +223,8 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
                 score = sample.predicted_noise(model, prompt) - sample.noise
             # Its gradient with respect to the latents is the score, which is all that the method passes back.
             losses: torch.Tensor = sign * (score * sample.clean).flatten(1).sum(dim=1)
-            if target is not None:
-                moved = (model.encode(batch.visible(images, model)) - target).square()
-                losses = losses + self.target_weight * moved.flatten(1).sum(dim=1)
+            if self.target_weight:
+                losses = losses + self.target_weight * difference(images).square().sum(dim=1)
             return losses
 
         return loss

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack
 from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, TargetedAttack
-from photoguard_eval.attacks.targets import encode_target
 
 if TYPE_CHECKING:
     import torch
@@ -67,11 +66,10 @@ class EncoderAttack(TargetedAttack):
         import torch
 
         del generator
-        target = encode_target(self.target, model, batch.images)
+        difference = self._difference_to_target(model, batch)
 
         def distance_to_target(images: torch.Tensor) -> torch.Tensor:
-            distances = (model.encode(batch.visible(images, model)) - target).flatten(1)
-            losses: torch.Tensor = torch.linalg.vector_norm(distances, dim=1)
+            losses: torch.Tensor = torch.linalg.vector_norm(difference(images), dim=1)
             return losses
 
         return distance_to_target

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, Norm, require_positive
 from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
-from photoguard_eval.attacks.targets import require_target, require_target_size, target_inputs
+from photoguard_eval.attacks.targets import encode_target, require_target, require_target_size, target_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -125,6 +125,13 @@ class TargetedAttack(GradientAttack):
         self.target = target
         self.inputs = target_inputs(target)
 
+    def _difference_to_target(
+        self, model: LatentDiffusion, batch: AttackBatch
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Encode the target once; return what gives the latents of what is read of images less the target's, (N, D)."""
+        target = encode_target(self.target, model, batch.images)
+        return lambda images: (model.encode(batch.visible(images, model)) - target).flatten(1)
+
 
 @dataclass(frozen=True)
 class Noised:
@@ -146,10 +153,7 @@ class Noised:
 
     def predicted_noise(self, model: LatentDiffusion, prompt_embeddings: torch.Tensor) -> torch.Tensor:
         """Return ε_θ, (N, C, h, w), whatever the checkpoint was trained to predict."""
-        prediction = model.predict_noise(
-            self.latents, self.timesteps, prompt_embeddings, conditioning=self.conditioning
-        )
-        return model.noise_in(prediction, self.latents, self.timesteps)
+        return _predicted_noise(model, self.latents, self.timesteps, prompt_embeddings, self.conditioning)
 
 
 def noised(
@@ -206,5 +210,15 @@ def first_prediction(
     inputs = batch.editor.prepare(model, images, masks, settings)
     start = batch.editor.start(model, inputs, generator, settings)
     timesteps = start.timesteps[:1].expand(len(images))
-    prediction = model.predict_noise(start.latents, timesteps, prompt_embeddings, conditioning=start.conditioning)
-    return model.noise_in(prediction, start.latents, timesteps)
+    return _predicted_noise(model, start.latents, timesteps, prompt_embeddings, start.conditioning)
+
+
+def _predicted_noise(
+    model: LatentDiffusion,
+    latents: torch.Tensor,
+    timesteps: torch.Tensor,
+    prompt_embeddings: torch.Tensor,
+    conditioning: torch.Tensor | None,
+) -> torch.Tensor:
+    prediction = model.predict_noise(latents, timesteps, prompt_embeddings, conditioning=conditioning)
+    return model.noise_in(prediction, latents, timesteps)
