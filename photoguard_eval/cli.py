@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from photoguard_eval.evaluation.plan import EvaluationRequest
     from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+    from photoguard_eval.metrics import Metric
 
 DEFAULT_STORE = Path(".photoguard/store")
 DEFAULT_REPORTS = Path("reports")
@@ -420,6 +421,11 @@ def _attacks(options: argparse.Namespace) -> int:
     return 0
 
 
+def _metric_line(metric: type[Metric]) -> str:
+    missing = metric.weights.missing if metric.weights else ""
+    return f"{metric.label}: {metric.source}" + (f". Left out here: {missing}" if missing else "")
+
+
 def _info(options: argparse.Namespace) -> int:
     from photoguard_eval import resources
     from photoguard_eval.attacks import ATTACKS
@@ -432,7 +438,7 @@ def _info(options: argparse.Namespace) -> int:
         "version": __version__,
         "attacks": {name: attack.title or _first_line(attack) for name, attack in ATTACKS.classes().items()},
         "editors": {name: _first_line(editor) for name, editor in EDITORS.classes().items()},
-        "metrics": {name: f"{metric.label}: {metric.source}" for name, metric in METRICS.classes().items()},
+        "metrics": {name: _metric_line(metric) for name, metric in METRICS.classes().items()},
         "presets": {name: preset.description for name, preset in PRESETS.items()},
         "models": {name: str(path) for name, path in resources.embedded_checkpoints().items()},
         "datasets": {

@@ -10,8 +10,48 @@ from photoguard_eval.evaluation.execution import Evaluation
 from photoguard_eval.evaluation.plan import EvaluationRequest, build_plan
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.store import Store
+from photoguard_eval.metrics import hub
+
+ALEXNET = "alexnet-owt-7be5be79.pth"
 
 QUICK_ATTACKS = ("noise", "encoder,steps=4", "diffusion,steps=2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cached_weights(tmp_path_factory):
+    """Hide what the machine has cached, so that results have the same metrics everywhere."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+        yield
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """An empty cache of torch hub."""
+    import torch
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def alexnet(cache, monkeypatch):
+    """An AlexNet with drawn weights, which LPIPS finds in the cache."""
+    import torch
+    import torchvision
+
+    generator = torch.Generator().manual_seed(0)
+    network = torchvision.models.alexnet()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter.data, std=parameter[0].numel() ** -0.5, generator=generator)
+    weights = network.state_dict()
+    (cache / ALEXNET).write_bytes(b"weights")
+    monkeypatch.setattr(hub, "sha256_of_file", lambda path: "7be5be79" + "0" * 56)
+    monkeypatch.setattr(torchvision.models.AlexNet_Weights, "get_state_dict", lambda *_, **__: weights)
+    return network
 
 
 @pytest.fixture(scope="session")

@@ -225,6 +225,7 @@ def test_info_lists_what_there_is(capsys):
     facts = json.loads(capsys.readouterr().out)
     assert {"noise", "encoder", "diffusion", "folder"} <= set(facts["attacks"])
     assert set(METRICS) <= set(facts["metrics"])
+    assert "Left out here: The weights of AlexNet are not in" in facts["metrics"]["lpips"]
     assert set(facts["presets"]) == {"smoke", "ci", "paper"}
     assert "inpaint-a" in facts["models"]
     assert "emoji-scenes" in facts["datasets"]

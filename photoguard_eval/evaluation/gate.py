@@ -216,7 +216,7 @@ def clearly_holds(claim: ClaimOutcome) -> bool:
 
 def _thresholds(result: EvaluationResult) -> Iterator[Threshold]:
     for method in (*result.originals, *result.methods):
-        for metric in result.metrics:
+        for metric in _gated(result):
             summary = method.metrics.get(metric.name)
             if summary is None:
                 continue
@@ -265,11 +265,14 @@ def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) 
         row = (_row_name(method), method.editor)
         if row not in known_rows:
             continue
-        for name, summary in method.metrics.items():
-            entry = recorded.get((*row, name))
+        for metric in _gated(result):
+            summary = method.metrics.get(metric.name)
+            if summary is None:
+                continue
+            entry = recorded.get((*row, metric.name))
             if entry is None:
                 raise BaselineError(
-                    f"{path} has no value of the metric {name!r} for {row[0]} under {row[1]}. "
+                    f"{path} has no value of the metric {metric.name!r} for {row[0]} under {row[1]}. "
                     "Record the baseline anew with --bless."
                 )
             yield _compare(entry, summary.mean)
@@ -292,7 +295,12 @@ def _compare(entry: Threshold, measured: float) -> ThresholdOutcome:
 
 
 def _extractors(result: EvaluationResult) -> dict[str, str]:
-    return {metric.name: metric.extractor for metric in result.metrics if metric.extractor}
+    return {metric.name: metric.extractor for metric in _gated(result) if metric.extractor}
+
+
+def _gated(result: EvaluationResult) -> list[MetricInfo]:
+    """Return the metrics that every machine has: a baseline must not depend on what is cached where."""
+    return [metric for metric in result.metrics if not metric.optional]
 
 
 def _conditions(baseline: Baseline) -> dict[str, object]:

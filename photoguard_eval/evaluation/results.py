@@ -36,6 +36,7 @@ class MetricInfo(_Frozen):
         source: The publication that defines it, and the implementation used.
         extractor: The feature extractor or text model it used, with the hash of its weights; "" for none.
         table: Where the paper reports it: "6", "10", "figure 7", or "" for measures of this benchmark.
+        optional: Whether machines without its weights leave it out; it is then no part of a baseline.
     """
 
     name: str
@@ -46,6 +47,7 @@ class MetricInfo(_Frozen):
     source: str
     extractor: str = ""
     table: Literal["6", "10", "figure 7", ""] = ""
+    optional: bool = False
 
 
 class Summary(_Frozen):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 SCORE_CODE = ("metrics",)
-IMPERCEPTIBILITY = ("ssim", "psnr")
+IMPERCEPTIBILITY = ("ssim", "psnr", "lpips")
 """Pairwise metrics that also compare each immunized image with its original."""
 
 SCORE_LIBRARIES = ("torch", "piq", "torchmetrics", "open_clip_torch", "scipy")
@@ -61,11 +61,12 @@ class Scorer:
     """Computes the scores of methods, or reads them from the store."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
-        """Take all registered metrics."""
+        """Take all registered metrics whose weights are there."""
         self._plan = plan
         self._store = store
         self._images: dict[str, torch.Tensor] = {}
-        plugins = [METRICS.create(name) for name in METRICS.classes()]
+        classes = METRICS.classes().items()
+        plugins = [METRICS.create(name) for name, metric in classes if not (metric.weights and metric.weights.missing)]
         self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
             Score(f"immunized_{plugin.name}", plugin, "immunized")
             for plugin in plugins
@@ -84,6 +85,7 @@ class Scorer:
                 source=score.metric.source,
                 extractor=self._identity(score.metric),
                 table=score.metric.table if score.subject == "edit" else "",
+                optional=score.metric.weights is not None,
             )
             for score in self.scores
         )
@@ -135,7 +137,7 @@ class Scorer:
     def _identity(self, metric: Metric) -> str:
         if isinstance(metric, DistributionMetric):
             return self._plan.extractor.identity
-        return self._plan.clip.identity if isinstance(metric, PromptMetric) else ""
+        return self._plan.clip.identity if isinstance(metric, PromptMetric) else metric.identity
 
     def _compute(self, method: Method, score: Score) -> list[float]:
         """Compute a column batch by batch, images of one size at a time."""

@@ -17,6 +17,7 @@ from photoguard_eval.metrics.pairwise import StructuralSimilarity
 from photoguard_eval.metrics.prompt import ClipSimilarity, TextImageModel, select_clip
 from photoguard_eval.metrics.kernel import KernelInceptionDistance
 from photoguard_eval.metrics.region import RegionPeakSignalToNoiseRatio, RegionStructuralSimilarity
+from photoguard_eval.metrics.perceptual import LearnedPerceptualSimilarity
 from photoguard_eval.metrics.features import EmbeddedClipFeatures, FeatureExtractor, InceptionFeatures, select_extractor
 # isort: on
 
@@ -29,6 +30,7 @@ __all__ = [
     "FrechetInceptionDistance",
     "InceptionFeatures",
     "KernelInceptionDistance",
+    "LearnedPerceptualSimilarity",
     "Metric",
     "PairwiseMetric",
     "Precision",

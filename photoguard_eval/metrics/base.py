@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import MetricError
+from photoguard_eval.metrics.hub import HubWeights
 from photoguard_eval.registry import Registry
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Metric(ABC):
         minimum_size: Shortest side of an image that it is computed for, in pixels.
         source: Publication and implementation.
         table: Where the paper reports it; "" for measures of this benchmark.
+        weights: Weights that not every machine has; where they are missing the metric is left out, and its values are
+            never compared with a baseline. None for a metric that needs none.
     """
 
     name: ClassVar[str]
@@ -46,6 +50,12 @@ class Metric(ABC):
     minimum_size: ClassVar[int] = 1
     source: ClassVar[str]
     table: ClassVar[PaperTable] = ""
+    weights: ClassVar[HubWeights | None] = None
+
+    @cached_property
+    def identity(self) -> str:
+        """Name and hash of its own weights; "" for none."""
+        return self.weights.identity() if self.weights else ""
 
     def _checked(self, value: float, subject: str) -> float:
         """Return a value clipped to the range.
@@ -135,6 +145,23 @@ class PairwiseMetric(Metric):
 
         Images come as float32 in [0, 1], checked and without gradients.
         """
+
+
+def pair_by_pair(score: Callable[..., Any], edited: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Score one pair at a time: convolutions in float64 are several times slower in a batch of small images.
+
+    Args:
+        score: Takes two images, (1, 3, H, W) each, and `reduction="none"`.
+        edited: Shape (N, 3, H, W).
+        reference: The same shape.
+
+    Returns:
+        What `score` gives, one after the other along the first dimension.
+    """
+    import torch
+
+    pairs = ((edited[index : index + 1], reference[index : index + 1]) for index in range(len(edited)))
+    return torch.cat([score(image, other, reduction="none") for image, other in pairs])
 
 
 class DistributionMetric(Metric):

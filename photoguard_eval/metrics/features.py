@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from abc import ABC, abstractmethod
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
-from photoguard_eval.files import sha256_of_file
+from photoguard_eval.metrics.hub import HubWeights
 from photoguard_eval.metrics.prompt import TextImageModel
 
 if TYPE_CHECKING:
     import torch
 
-INCEPTION_WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
-INCEPTION_HASH = "6726825d"
-"""How the SHA-256 of the weights begins, as their name says."""
+INCEPTION = HubWeights(
+    network="Inception-v3",
+    file="pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d",
+    origin="the release fid_weights of github.com/mseitzer/pytorch-fid",
+    otherwise="use --extractor embedded",
+)
 
 
 class FeatureExtractor(ABC):
@@ -68,17 +70,13 @@ class InceptionFeatures(FeatureExtractor):
         Raises:
             MetricError: If they are not there.
         """
-        self.weights = inception_weights()
-        if not self.weights.is_file():
-            raise MetricError(
-                f"The weights of Inception-v3 are not in {self.weights}. Download {INCEPTION_WEIGHTS} from the release "
-                "fid_weights of github.com/mseitzer/pytorch-fid and put it there, or use --extractor embedded."
-            )
+        if INCEPTION.missing:
+            raise MetricError(INCEPTION.missing)
 
     @cached_property
     def identity(self) -> str:
         """See `FeatureExtractor.identity`."""
-        return f"inception-v3 {sha256_of_file(self.weights)[:12]}"
+        return INCEPTION.identity()
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """See `FeatureExtractor.features`."""
@@ -93,29 +91,12 @@ class InceptionFeatures(FeatureExtractor):
         import torch
         from piq.feature_extractors import InceptionV3
 
-        if not sha256_of_file(self.weights).startswith(INCEPTION_HASH):
-            raise MetricError(
-                f"{self.weights} is damaged: its SHA-256 does not begin with {INCEPTION_HASH}. Remove it and download "
-                "it again, or use --extractor embedded."
-            )
-        if Path(torch.hub.get_dir()) / "checkpoints" != self.weights.parent:
-            # piq would not find the weights there and would download them.
-            raise MetricError(
-                f"Torch hub's cache is {torch.hub.get_dir()}, but the weights of Inception-v3 are in "
-                f"{self.weights.parent}. Set the cache with TORCH_HOME rather than torch.hub.set_dir."
-            )
+        INCEPTION.require()
         # The weights are drawn before they are loaded; the global generator must not notice.
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore", category=UserWarning)
             warnings.simplefilter("ignore", category=FutureWarning)
             return InceptionV3().eval()
-
-
-def inception_weights() -> Path:
-    """Return where torch hub keeps the weights of Inception-v3, without loading torch."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    home = Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser()
-    return home / "hub" / "checkpoints" / INCEPTION_WEIGHTS
 
 
 def select_extractor(choice: str, embedded_model: bool) -> FeatureExtractor:
@@ -137,10 +118,10 @@ def select_extractor(choice: str, embedded_model: bool) -> FeatureExtractor:
         return EmbeddedClipFeatures()
     if choice != "auto":
         raise UnknownNameError("feature extractor", choice, ["auto", "embedded", "inception"])
-    if inception_weights().is_file():
+    if not INCEPTION.missing:
         return InceptionFeatures()
     warnings.warn(
-        f"FID, KID, precision and recall use the embedded extractor, since {inception_weights()} is missing. They "
+        f"FID, KID, precision and recall use the embedded extractor, since {INCEPTION.path} is missing. They "
         "cannot be compared with published values.",
         stacklevel=2,
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from photoguard_eval.metrics.base import PairwiseMetric, register_metric
+from photoguard_eval.metrics.base import PairwiseMetric, pair_by_pair, register_metric
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ class StructuralSimilarity(PairwiseMetric):
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
 
-        return _pair_by_pair(piq.ssim, edited.double(), reference.double())
+        return _each(pair_by_pair(piq.ssim, edited.double(), reference.double()))
 
 
 @register_metric
@@ -69,7 +68,7 @@ class VisualInformationFidelity(PairwiseMetric):
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
 
-        return _pair_by_pair(piq.vif_p, edited.double(), reference.double())
+        return _each(pair_by_pair(piq.vif_p, edited.double(), reference.double()))
 
 
 @register_metric
@@ -104,7 +103,7 @@ class SpectralResidualSimilarity(PairwiseMetric):
         import piq
 
         # piq scales the saliency maps by the extremes of the whole batch.
-        return _pair_by_pair(piq.srsim, edited, reference)
+        return _each(pair_by_pair(piq.srsim, edited, reference))
 
 
 @register_metric
@@ -184,14 +183,6 @@ class HaarPerceptualSimilarity(PairwiseMetric):
         # similarity is then (0 + C) / (0 + C) = 1, and so is the limit of their weighted mean.
         black = (edited + reference).flatten(1).max(dim=1).values == 0
         return torch.where(black, torch.ones_like(scores), scores)
-
-
-def _pair_by_pair(score: Callable[..., torch.Tensor], edited: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Score one pair at a time: convolutions in float64 are several times slower in a batch of small images."""
-    import torch
-
-    pairs = ((edited[index : index + 1], reference[index : index + 1]) for index in range(len(edited)))
-    return torch.cat([_each(score(image, other, reduction="none")) for image, other in pairs])
 
 
 def _each(scores: torch.Tensor) -> torch.Tensor:

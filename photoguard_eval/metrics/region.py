@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from photoguard_eval.errors import MetricError
-from photoguard_eval.metrics.base import PairwiseMetric, register_metric
+from photoguard_eval.metrics.base import PairwiseMetric, pair_by_pair, register_metric
 
 if TYPE_CHECKING:
     import torch
@@ -26,18 +26,7 @@ class RegionStructuralSimilarity(PairwiseMetric):
     source = "Wang et al. 2004; torchmetrics' map, mean over the edited pixels, Gaussian window 11, σ = 1.5"
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        import torch
-        from torchmetrics.functional.image import structural_similarity_index_measure
-
-        # Pair by pair: convolutions in float64 are several times slower in a batch of small images.
-        maps = []
-        for index in range(len(edited)):
-            image, other = (images[index : index + 1].double() for images in (edited, reference))
-            similarity = structural_similarity_index_measure(
-                image, other, data_range=1.0, reduction="none", return_full_image=True
-            )
-            maps.append(similarity[1])
-        return _mean_over_region(torch.cat(maps), masks)
+        return _mean_over_region(pair_by_pair(_similarity_map, edited.double(), reference.double()), masks)
 
 
 @register_metric
@@ -53,6 +42,15 @@ class RegionPeakSignalToNoiseRatio(PairwiseMetric):
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         squared_error = _mean_over_region((edited - reference).square(), masks)
         return -10 * (squared_error + LEAST_SQUARED_ERROR).log10()
+
+
+def _similarity_map(edited: torch.Tensor, reference: torch.Tensor, *, reduction: Literal["none"]) -> torch.Tensor:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    similarity = structural_similarity_index_measure(
+        edited, reference, data_range=1.0, reduction=reduction, return_full_image=True
+    )
+    return similarity[1]
 
 
 def _mean_over_region(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from photoguard_eval.errors import ConfigurationError, InvalidImageError
+from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.results import read_result, write_result
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.images import write_image
 from photoguard_eval.metrics import METRICS
+from photoguard_eval.reports import terminal_report
 from tests.conftest import evaluate
 
 BAD_ATTACK = """
@@ -46,13 +48,28 @@ def test_a_result_has_every_row_and_metric(finished):
         for editor in ("inpaint", "img2img")
         for label in ("noise", "encoder,steps=4", "diffusion,steps=2")
     ]
-    wanted = {*METRICS.names(), "immunized_ssim", "immunized_psnr"}
+    wanted = {*METRICS.names(), "immunized_ssim", "immunized_psnr"} - {"lpips"}
     for method in result.methods:
         assert set(method.metrics) == wanted
         assert method.n == len(method.cases) == 3
         assert all(0 < case.linf_levels <= 16 for case in method.cases)
     assert [set(method.metrics) for method in result.originals] == [{"clip_similarity"}] * 2
     assert result.failures == ()
+
+
+def test_what_needs_weights_is_measured_where_they_are_and_never_gated(finished, make_request, alexnet, tmp_path):
+    folder, before = finished
+    copy = shutil.copytree(folder, tmp_path / "store")
+    result = evaluate(make_request(), copy)[1]
+    for method in result.methods:
+        assert min(method.metrics[name].mean for name in ("lpips", "immunized_lpips")) > 0
+    assert result.metric("immunized_lpips").extractor == "alexnet 7be5be790000"
+    bless(result, tmp_path / "baseline.json")
+    assert "lpips" not in (tmp_path / "baseline.json").read_text(encoding="utf-8")
+    for measured in (result, before):
+        gate = check(measured, tmp_path / "baseline.json")
+        assert gate.passed
+        assert ("LPIPS" in terminal_report(measured, gate)) == (measured is result)
 
 
 def test_gradient_evaluations_and_unet_calls_are_counted(finished):

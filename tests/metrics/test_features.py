@@ -6,25 +6,15 @@ import torch
 from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
 from photoguard_eval.files import sha256_of_file
-from photoguard_eval.metrics import EmbeddedClipFeatures, InceptionFeatures, select_clip, select_extractor
-from photoguard_eval.metrics import features as features_module
-from photoguard_eval.metrics.features import INCEPTION_HASH, INCEPTION_WEIGHTS, inception_weights
+from photoguard_eval.metrics import EmbeddedClipFeatures, InceptionFeatures, hub, select_clip, select_extractor
+from photoguard_eval.metrics.features import INCEPTION
 from tests.metrics.pictures import picture
-
-
-@pytest.fixture
-def cache(monkeypatch, tmp_path):
-    """An empty cache of torch hub."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    return tmp_path / "hub" / "checkpoints"
 
 
 @pytest.fixture
 def weights(cache):
     """A file where the weights of Inception-v3 would be."""
-    path = cache / INCEPTION_WEIGHTS
+    path = cache / INCEPTION.file
     path.write_bytes(b"weights")
     return path
 
@@ -72,7 +62,7 @@ def test_weights_are_looked_for_where_torch_hub_keeps_them(monkeypatch, tmp_path
     if variable:
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    assert inception_weights() == Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_WEIGHTS
+    assert Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION.file == INCEPTION.path
 
 
 def test_damaged_weights_are_refused(weights):
@@ -82,7 +72,7 @@ def test_damaged_weights_are_refused(weights):
 
 def whole(monkeypatch):
     """Take any file for the whole weights."""
-    monkeypatch.setattr(features_module, "sha256_of_file", lambda path: INCEPTION_HASH)
+    monkeypatch.setattr(hub, "sha256_of_file", lambda path: INCEPTION.sha256)
 
 
 def test_weights_that_torch_hub_would_not_find_are_not_downloaded(weights, monkeypatch, tmp_path):
@@ -103,7 +93,7 @@ def test_inception_gives_2048_features_of_images_of_any_size(weights, monkeypatc
     extractor = InceptionFeatures()
     images = picture()
     features = extractor.features(images)
-    assert asked[0].endswith(INCEPTION_WEIGHTS)
+    assert asked[0].endswith(INCEPTION.file)
     assert features.shape == (1, 2048)
     assert features.dtype == torch.float32
     assert not features.requires_grad
