@@ -38,6 +38,9 @@ TABLE_10 = ("sr_sim", "gmsd", "vsi", "dss", "haarpsi")
 BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
 """Columns of a leaderboard over several results."""
 
+COST_UNIT = "encoder"
+"""The attack, with the arguments that the preset gives it, in whose seconds those of others are shown."""
+
 NOTE_ARROWS = (
     "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
     "the lowest of a ↑ column and the highest of a ↓ column; the best of the measured rows is bold."
@@ -399,28 +402,37 @@ def _cost_table(result: EvaluationResult, editor: str) -> Table:
     header = (
         Column("Method", numeric=False),
         Column("Seconds"),
+        Column(f"× {COST_UNIT}"),
         Column("Gradient evaluations"),
         Column("UNet calls"),
         Column("Encoder calls"),
         Column("Peak memory, MiB"),
         Column("Batch size"),
     )
+    units = [
+        method.cost.seconds for method in methods if method.cost and method.attack and method.attack.label == COST_UNIT
+    ]
+    unit = units[0] if units else None
     rows = tuple(
-        Row((Cell(title), *_cost_cells(method))) for title, method in zip(method_titles(methods), methods, strict=True)
+        Row((Cell(title), *_cost_cells(method, unit)))
+        for title, method in zip(method_titles(methods), methods, strict=True)
     )
     notes = (
-        f"Mean over the images, on {result.model.device} in {result.model.dtype}. Peak memory is a whole batch's.",
+        f"Mean over the images, on {result.model.device} in {result.model.dtype}. Peak memory is a whole batch's. "
+        f"Seconds were measured by the run that made the images; × {COST_UNIT} divides them by those of the attack "
+        f"{COST_UNIT}, which says more than seconds where the same run made both.",
     )
     return Table("Cost of immunizing one image", header, rows, notes)
 
 
-def _cost_cells(method: MethodResult) -> tuple[Cell, ...]:
+def _cost_cells(method: MethodResult, unit: float | None) -> tuple[Cell, ...]:
     cost = method.cost
     if cost is None:
-        return (Cell(MISSING),) * 6
+        return (Cell(MISSING),) * 7
     calls = (cost.gradient_evaluations, cost.unet_calls, cost.encoder_calls)
     return (
         Cell(number(cost.seconds, 3 if cost.seconds < 1 else 1)),
+        Cell(number(cost.seconds / unit, 2) if unit else MISSING),
         *(Cell(f"{value:.0f}") for value in calls),
         Cell(f"{cost.peak_memory_mib:.0f}"),
         Cell(str(cost.batch_size)),

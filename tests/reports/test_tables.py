@@ -99,13 +99,24 @@ def test_budget_and_knowledge_are_shown(result):
 
 def test_cost_is_the_results(result):
     row = [cell.text for cell in table(result, "inpaint", COST).rows[0].cells]
-    assert row[1:] == ["2.5", "200", "800", "201", "512", "2"]
+    assert row[1:] == ["2.5", "1.00", "200", "800", "201", "512", "2"]
+
+
+def test_cost_is_also_shown_as_multiples_of_the_encoder_attack_s(result):
+    def cheaper(method):
+        is_unit = method.attack.label == "encoder"
+        return method.model_copy(update={"cost": method.cost.model_copy(update={"seconds": 1.0 if is_unit else 2.5})})
+
+    methods = tuple(cheaper(method) for method in result.methods)
+    found = table(result.model_copy(update={"methods": methods}), "inpaint", COST)
+    assert column(found, "× encoder") == ["1.00" if title == "1.0" else "2.50" for title in column(found, "Seconds")]
+    assert "1.00" in column(found, "× encoder")
 
 
 def test_folders_of_images_cost_nothing_known(result):
     method = result.methods[0].model_copy(update={"cost": None})
     free = result.model_copy(update={"methods": (method,)})
-    assert [cell.text for cell in table(free, "inpaint", COST).rows[0].cells[1:]] == ["–"] * 6
+    assert [cell.text for cell in table(free, "inpaint", COST).rows[0].cells[1:]] == ["–"] * 7
 
 
 def test_extractors_are_named_under_the_table(result):
