@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gate(commands)
     _add_seeds(commands)
     _add_attacks(commands)
+    _add_dataset(commands)
     _add_info(commands)
     return parser
 
@@ -133,6 +134,30 @@ def _add_seeds(commands: Any) -> None:
 def _add_attacks(commands: Any) -> None:
     parser = _command(commands, "attacks", "List the attacks, what they may see and what they cost.", _attacks)
     parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _add_dataset(commands: Any) -> None:
+    description = "Check a dataset, or make one of your own images."
+    actions = commands.add_parser("dataset", help=description, description=description).add_subparsers(
+        dest="action", required=True, metavar="ACTION"
+    )
+    parser = _command(actions, "check", "Read every file of a dataset and sum up what is there.", _check_dataset)
+    parser.add_argument("dataset", help="name or folder of the dataset")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser = _command(actions, "init", "Make a dataset of images, masks and prompts.", _init_dataset)
+    parser.add_argument("folder", type=Path, help="where to; a new folder")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="PNG, JPEG or WebP files")
+    parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="of the same names: white is edited")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="one edit a line: the image's name, a tab, the prompt",
+    )
+    parser.add_argument("--license", default="", help="of the images")
+    parser.add_argument("--author", default="", help="of the images")
+    parser.add_argument("--source", default="", help="where the images come from")
 
 
 def _add_info(commands: Any) -> None:
@@ -418,6 +443,31 @@ def _attacks(options: argparse.Namespace) -> int:
     else:
         headers = {key: key.replace("_", " ") for key in rows[0]}
         print(tabulate(rows, headers, maxcolwidths=[None, 40, None, None, None, 20, None]))
+    return 0
+
+
+def _check_dataset(options: argparse.Namespace) -> int:
+    from photoguard_eval.authoring import check_dataset
+
+    summary = check_dataset(options.dataset)
+    if options.json:
+        _print_json(vars(summary))
+        return 0
+    sizes = ", ".join(f"{count} of {size}" for size, count in summary.sizes.items())
+    print(f"{summary.name}: {summary.images} images ({sizes}), {summary.cases} edits, SHA-256 {summary.sha256[:16]}…")
+    print(f"The masks keep {summary.least_kept:.0%} to {summary.most_kept:.0%} of an image.")
+    for remark in summary.remarks:
+        print(f"Remark: {remark}")
+    return 0
+
+
+def _init_dataset(options: argparse.Namespace) -> int:
+    from photoguard_eval.authoring import Provenance, create_dataset
+
+    provenance = Provenance(options.license, options.author, options.source)
+    dataset = create_dataset(options.folder, options.images, options.masks, options.prompts, provenance)
+    print(f"{dataset.path}: {len(dataset.cases)} edits. Complete its README.md, then run")
+    print(f"  pytest bench/ --dataset {dataset.path}")
     return 0
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LEVELS = 255
 """Levels of an 8-bit channel above black; budgets in levels are fractions of this."""
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+"""How the names of files end that are taken for images when a folder is given."""
+
 ACCEPTED_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 

@@ -16,6 +16,7 @@ from photoguard_eval.evaluation.plan import ATTACK_CODE, code_fingerprint
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.files import sha256_of_bytes, sha256_of_file, sha256_of_json, write_atomically
 from photoguard_eval.images import (
+    IMAGE_SUFFIXES,
     read_image,
     read_mask,
     require_multiple,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 RECORDS = "immunized.jsonl"
 """In the folder of the immunized images: a line for each, with what it was made from and what was measured."""
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 Facts = dict[str, Any]
 
@@ -133,9 +133,11 @@ def find_photographs(image: Path, mask: Path | None, output: Path) -> list[Photo
         return [Photograph(image, mask, output)]
     if output.is_file() or (mask is not None and not mask.is_dir()):
         raise ConfigurationError(f"{image} is a folder, so the masks and the output must be folders too.")
-    files = sorted(path for path in image.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in image.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise InvalidImageError(f"{image} holds no images. Expected files ending in {', '.join(sorted(SUFFIXES))}.")
+        raise InvalidImageError(
+            f"{image} holds no images. Expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
     photographs: dict[str, Photograph] = {}
     for path in files:
         if path.stem in photographs:

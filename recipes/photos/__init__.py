@@ -1,0 +1,1 @@
+"""How the masks and metadata of `datasets/photos` are made."""
