@@ -172,14 +172,19 @@ def _command(commands: Any, name: str, description: str, run: Any) -> argparse.A
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", help="embedded checkpoint, diffusers folder or hub id (default: inpaint-a)")
+    parser.add_argument(
+        "--model",
+        help="embedded checkpoint, diffusers folder or hub id (default: inpaint-a, Stable Diffusion with --gpu)",
+    )
     parser.add_argument("--revision", help="commit of a hub model")
     parser.add_argument("--gpu", action="store_true", help="run on the GPU")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
 
 
 def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", help="name or folder of the dataset (default: emoji-scenes)")
+    parser.add_argument(
+        "--dataset", help="name or folder of the dataset (default: emoji-scenes for embedded models, photos for others)"
+    )
     _add_preset_option(parser, "ci")
     parser.add_argument("--batch-size", type=int, default=12, metavar="N", help="images at once (default: 12)")
     parser.add_argument("--extractor", default="auto", help="features of FID, KID, precision and recall")
@@ -265,7 +270,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _immunize(options: argparse.Namespace) -> int:
-    from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, identify_model, load_model
+    from photoguard_eval.diffusion import EDITORS, default_model, identify_model, load_model
     from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset
@@ -276,7 +281,7 @@ def _immunize(options: argparse.Namespace) -> int:
     attack = create_attack(options.attack, preset)
     if attack.instance.sees_prompt and options.prompt is None:
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
-    name = options.model or DEFAULT_MODEL
+    name = options.model or default_model(_device(options))
     editor = "img2img" if options.mask is None else "inpaint"
     recipe = Recipe(
         attack,
@@ -307,7 +312,7 @@ def _immunize(options: argparse.Namespace) -> int:
 def _edit(options: argparse.Namespace) -> int:
     import torch
 
-    from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, load_model
+    from photoguard_eval.diffusion import EDITORS, default_model, load_model
     from photoguard_eval.evaluation.presets import find_preset
     from photoguard_eval.images import read_image, require_png, require_same_size, write_image
 
@@ -318,7 +323,10 @@ def _edit(options: argparse.Namespace) -> int:
     editor = "img2img" if mask is None else "inpaint"
     settings = find_preset(options.preset).editors[editor]
     model = load_model(
-        options.model or DEFAULT_MODEL, device=_device(options), dtype=options.dtype, revision=options.revision
+        options.model or default_model(_device(options)),
+        device=_device(options),
+        dtype=options.dtype,
+        revision=options.revision,
     )
     edited = EDITORS.create(editor).instance.edit(
         model,

@@ -22,7 +22,6 @@ from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
 from photoguard_eval.evaluation.execution import Evaluation
 from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.plan import (
-    DEFAULT_DATASET,
     DEFAULT_PRESET,
     EvaluationRequest,
     Plan,
@@ -40,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of the benchmark suite."""
     group = parser.getgroup("photoguard-eval", "benchmark of image immunization (bench/)")
     group.addoption("--gpu", action="store_true", help="run on the GPU")
-    group.addoption("--model", default=None, help="embedded checkpoint, diffusers folder or hub id")
-    group.addoption("--dataset", default=DEFAULT_DATASET, help="name or folder of the dataset")
+    group.addoption("--model", help="embedded checkpoint, diffusers folder or hub id")
+    group.addoption("--dataset", help="name or folder of the dataset")
     group.addoption("--preset", default=DEFAULT_PRESET, help="smoke, ci or paper")
     group.addoption(
         "--attack",
@@ -78,14 +77,13 @@ class BenchRun:
     def plan(self) -> Plan:
         """The plan that the options describe."""
         option = self.config.getoption
-        model = {"model": option("--model")} if option("--model") else {}
         return build_plan(
             EvaluationRequest(
-                dataset=option("--dataset"),
+                model=option("--model") or "",
+                dataset=option("--dataset") or "",
                 preset=option("--preset"),
                 attacks=tuple(option("--attack") or DEFAULT_ATTACKS),
                 device="cuda" if option("--gpu") else "cpu",
-                **model,
             )
         )
 

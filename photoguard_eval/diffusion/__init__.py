@@ -14,14 +14,17 @@ from photoguard_eval.diffusion.editors import (
 )
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
 from photoguard_eval.diffusion.loading import (
+    DEFAULT_GPU_MODEL,
     DEFAULT_MODEL,
     ModelIdentity,
+    default_model,
     identify_model,
     load_model,
     require_device,
 )
 
 __all__ = [
+    "DEFAULT_GPU_MODEL",
     "DEFAULT_MODEL",
     "EDITORS",
     "CostMeter",
@@ -33,6 +36,7 @@ __all__ = [
     "LatentDiffusion",
     "ModelIdentity",
     "Posterior",
+    "default_model",
     "identify_model",
     "load_model",
     "register_editor",

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
+from photoguard_eval.diffusion.hub import find_snapshot, is_hub_id
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, kind_of_unet
+from photoguard_eval.diffusion.weights import COMPONENTS, files_of, refuse_pickles, variant_of
 from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
 from photoguard_eval.files import sha256_of_file, sha256_of_json
 
@@ -21,14 +23,10 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_MODEL = "inpaint-a"
+"""The embedded checkpoint that stands in for Stable Diffusion on a processor."""
 
-COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-
-RENAMED = {
-    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
-    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-}
-"""Hub ids that no longer exist, and what the same weights are found under."""
+DEFAULT_GPU_MODEL = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+"""What the paper attacks, and what runs on a GPU unless another model is asked for."""
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -65,7 +63,7 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
 
     Args:
         name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
-        revision: Commit, tag or branch of a hub id.
+        revision: Commit, tag or branch of a hub id; None for the pinned one, see `PUBLISHED`, or the newest.
 
     Raises:
         UnknownNameError: If a plain name is no embedded checkpoint.
@@ -74,8 +72,7 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
     folder = _find_folder(name_or_path, revision)
     _require_complete(folder)
     _require_supported(folder)
-    files = sorted(path for component in COMPONENTS for path in (folder / component).iterdir() if _takes_part(path))
-    digest = sha256_of_json([[str(path.relative_to(folder)), sha256_of_file(path)] for path in files])
+    digest = sha256_of_json([[str(path.relative_to(folder)), sha256_of_file(path)] for path in files_of(folder)])
     unet, vae = _config(folder, "unet"), _config(folder, "vae")
     return ModelIdentity(
         name=name_or_path if not Path(name_or_path).is_dir() else folder.resolve().name,
@@ -87,15 +84,9 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
     )
 
 
-def _takes_part(path: Path) -> bool:
-    """Tell whether a file decides what the loaded model is.
-
-    Variants that a cache may hold beside the weights, such as `model.fp16.safetensors`, are never loaded; nor do the
-    names of the shards matter beside their content.
-    """
-    if path.suffix == ".safetensors":
-        return "." not in path.stem
-    return path.suffix in (".json", ".txt") and ".index." not in path.name
+def default_model(device: str) -> str:
+    """Return the model that runs on a device unless another is asked for."""
+    return DEFAULT_MODEL if device == "cpu" else DEFAULT_GPU_MODEL
 
 
 def load_model(
@@ -107,7 +98,7 @@ def load_model(
         name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
         device: "cpu", "cuda" or "cuda:<number>".
         dtype: What to compute in: "float32", "float16" or "bfloat16".
-        revision: Commit, tag or branch of a hub id.
+        revision: Commit, tag or branch of a hub id; None for the pinned one, see `PUBLISHED`, or the newest.
 
     Raises:
         UnknownNameError: If a plain name is no embedded checkpoint.
@@ -159,6 +150,7 @@ def _load_weights(model_class: Any, folder: Path, component: str, numbers: torch
         folder,
         subfolder=component,
         use_safetensors=True,
+        variant=variant_of(folder / component),
         local_files_only=True,
         dtype=numbers,
         output_loading_info=True,
@@ -206,37 +198,11 @@ def _find_folder(name_or_path: str, revision: str | None) -> Path:
     path = Path(name_or_path)
     if name_or_path and path.is_dir():
         return path
-    if name_or_path.count("/") == 1 and not name_or_path.startswith((".", "/", "~")):
-        return _hub_snapshot(name_or_path, revision)
+    if is_hub_id(name_or_path):
+        return find_snapshot(name_or_path, revision)
     raise UnknownNameError(
         "model", name_or_path, embedded, "Or give a diffusers folder that exists, or a hub id as owner/name."
     )
-
-
-def _hub_snapshot(repository: str, revision: str | None) -> Path:
-    if repository in RENAMED:
-        raise ModelError(f"{repository} no longer exists on the hub. Use {RENAMED[repository]}.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["model_index.json", *(f"{component}/*" for component in COMPONENTS)]
-    wanted: dict[str, Any] = {
-        "revision": revision,
-        "allow_patterns": patterns,
-        "ignore_patterns": ["*.bin", "*.ckpt", "*.fp16.*", "*.non_ema.*", "*.msgpack"],
-    }
-    try:
-        return Path(snapshot_download(repository, local_files_only=True, **wanted))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return Path(snapshot_download(repository, **wanted))
-    except (OSError, HfHubHTTPError) as error:
-        raise ModelError(
-            f"The model {repository} is not in the local cache and could not be downloaded ({error}). Check the "
-            "id, or the path if a folder was meant: there is none of that name. On a machine with access to the hub "
-            f"run `hf download {repository}`, and copy the cache folder here (HF_HOME)."
-        ) from error
 
 
 def _require_complete(folder: Path) -> None:
@@ -255,6 +221,7 @@ def _require_complete(folder: Path) -> None:
             f"{folder / 'tokenizer'} holds no vocabulary (tokenizer.json, or vocab.json with merges.txt). Restore it "
             "from the checkpoint."
         )
+    refuse_pickles(folder)
 
 
 def _require_supported(folder: Path) -> None:

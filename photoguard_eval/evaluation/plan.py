@@ -17,7 +17,7 @@ from typing import Any
 from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.cases import Dataset, EditCase, load_dataset
-from photoguard_eval.diffusion import DEFAULT_MODEL, EDITORS, Editor, EditSettings, ModelIdentity, identify_model
+from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, ModelIdentity, default_model, identify_model
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
 from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds
@@ -26,7 +26,8 @@ from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_cli
 from photoguard_eval.randomness import derive_seed
 from photoguard_eval.registry import Plugin
 
-DEFAULT_DATASET = "emoji-scenes"
+EMBEDDED_DATASET = "emoji-scenes"
+DEFAULT_DATASET = "photos"
 DEFAULT_PRESET = "ci"
 
 EDIT_CODE = ("images.py", "randomness.py", "diffusion")
@@ -46,9 +47,9 @@ class EvaluationRequest:
     """What a user asks for.
 
     Attributes:
-        model: An embedded checkpoint, a diffusers folder or a hub id.
+        model: An embedded checkpoint, a diffusers folder or a hub id; "" for the one that suits the device.
         revision: Commit of a hub model.
-        dataset: A dataset of the package or a folder.
+        dataset: A dataset of the package or a folder; "" for the one that suits the model.
         preset: Name of a preset.
         attacks: Specs of the attacks; see `photoguard_eval.registry`.
         seed: Of everything random but the edits, whose seeds are the dataset's.
@@ -60,9 +61,9 @@ class EvaluationRequest:
         clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.
     """
 
-    model: str = DEFAULT_MODEL
+    model: str = ""
     revision: str | None = None
-    dataset: str = DEFAULT_DATASET
+    dataset: str = ""
     preset: str = DEFAULT_PRESET
     attacks: tuple[str, ...] = DEFAULT_ATTACKS
     seed: int = 0
@@ -72,6 +73,13 @@ class EvaluationRequest:
     composite: str | None = None
     extractor: str = "auto"
     clip: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Fill in the model that suits the device, and the dataset that suits the model."""
+        model = self.model or default_model(self.device)
+        embedded = model in resources.embedded_checkpoints()
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "dataset", self.dataset or (EMBEDDED_DATASET if embedded else DEFAULT_DATASET))
 
 
 @dataclass(frozen=True)
