@@ -18,6 +18,7 @@ from photoguard_eval.version import __version__
 if TYPE_CHECKING:
     import torch
 
+    from photoguard_eval.diffusion import LatentDiffusion
     from photoguard_eval.evaluation.plan import EvaluationRequest
     from photoguard_eval.evaluation.results import EvaluationResult, GateReport
     from photoguard_eval.metrics import Metric
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gate(commands)
     _add_seeds(commands)
     _add_attacks(commands)
+    _add_cost(commands)
     _add_dataset(commands)
     _add_info(commands)
     return parser
@@ -136,6 +138,26 @@ def _add_attacks(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
+def _add_cost(commands: Any) -> None:
+    parser = _command(
+        commands, "cost", "Count what an attack and an edit would cost, with the paper's settings.", _cost
+    )
+    parser.add_argument(
+        "--model", help="hub id, embedded checkpoint or folder (default: Stable Diffusion 1.5 inpainting)"
+    )
+    parser.add_argument("--revision", help="commit of a hub model that the package does not describe")
+    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
+    parser.add_argument("--attack", default="diffusion", metavar="SPEC", help="a gradient attack (default: diffusion)")
+    parser.add_argument("--editor", default="inpaint", help="what it immunizes against (default: inpaint)")
+    parser.add_argument("--size", type=int, help="side of the image in pixels (default: the model's own)")
+    parser.add_argument("--steps-through", type=int, metavar="K", help="denoising steps that the gradient goes through")
+    parser.add_argument("--repetitions", type=int, metavar="R", help="edits that the gradient is averaged over")
+    parser.add_argument(
+        "--no-checkpointing", action="store_true", help="keep all activations rather than compute them again"
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
 def _add_dataset(commands: Any) -> None:
     description = "Check a dataset, or make one of your own images."
     actions = commands.add_parser("dataset", help=description, description=description).add_subparsers(
@@ -179,6 +201,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="commit of a hub model")
     parser.add_argument("--gpu", action="store_true", help="run on the GPU")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--no-checkpointing",
+        action="store_false",
+        default=None,
+        dest="checkpointing",
+        help="on a GPU, keep all activations for the gradient rather than compute them again: faster, much more memory",
+    )
 
 
 def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
@@ -239,6 +268,7 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
         "composite": getattr(options, "composite", None),
         "extractor": options.extractor,
         "clip": options.clip,
+        "checkpointing": options.checkpointing,
     }
     return EvaluationRequest(**{name: value for name, value in given.items() if value is not None})
 
@@ -270,7 +300,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _immunize(options: argparse.Namespace) -> int:
-    from photoguard_eval.diffusion import EDITORS, default_model, identify_model, load_model
+    from photoguard_eval.diffusion import EDITORS, identify_model
     from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset
@@ -281,11 +311,10 @@ def _immunize(options: argparse.Namespace) -> int:
     attack = create_attack(options.attack, preset)
     if attack.instance.sees_prompt and options.prompt is None:
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
-    name = options.model or default_model(_device(options))
     editor = "img2img" if options.mask is None else "inpaint"
     recipe = Recipe(
         attack,
-        identify_model(name, options.revision),
+        identify_model(_model_name(options), options.revision),
         EDITORS.create(editor).instance,
         preset.editors[editor],
         options.prompt,
@@ -294,7 +323,7 @@ def _immunize(options: argparse.Namespace) -> int:
     )
     for photograph in photographs:
         photograph.read()
-    model = load_model(name, device=_device(options), dtype=options.dtype, revision=options.revision)
+    model = _load_model(options)
     folder = options.output if options.image.is_dir() else None
     progress = Progress(quiet=options.json or folder is None)
     facts = immunize_photographs(photographs, recipe, model, progress, folder)
@@ -312,7 +341,7 @@ def _immunize(options: argparse.Namespace) -> int:
 def _edit(options: argparse.Namespace) -> int:
     import torch
 
-    from photoguard_eval.diffusion import EDITORS, default_model, load_model
+    from photoguard_eval.diffusion import EDITORS
     from photoguard_eval.evaluation.presets import find_preset
     from photoguard_eval.images import read_image, require_png, require_same_size, write_image
 
@@ -322,12 +351,7 @@ def _edit(options: argparse.Namespace) -> int:
     require_same_size(image, original, str(options.original))
     editor = "img2img" if mask is None else "inpaint"
     settings = find_preset(options.preset).editors[editor]
-    model = load_model(
-        options.model or default_model(_device(options)),
-        device=_device(options),
-        dtype=options.dtype,
-        revision=options.revision,
-    )
+    model = _load_model(options)
     edited = EDITORS.create(editor).instance.edit(
         model,
         image.to(model.device),
@@ -356,6 +380,24 @@ def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tenso
 
 def _device(options: argparse.Namespace) -> str:
     return "cuda" if options.gpu else "cpu"
+
+
+def _model_name(options: argparse.Namespace) -> str:
+    from photoguard_eval.diffusion import default_model
+
+    return options.model or default_model(_device(options))
+
+
+def _load_model(options: argparse.Namespace) -> LatentDiffusion:
+    from photoguard_eval.diffusion import load_model
+
+    return load_model(
+        _model_name(options),
+        device=_device(options),
+        dtype=options.dtype,
+        revision=options.revision,
+        checkpointing=options.checkpointing,
+    )
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
@@ -451,6 +493,34 @@ def _attacks(options: argparse.Namespace) -> int:
     else:
         headers = {key: key.replace("_", " ") for key in rows[0]}
         print(tabulate(rows, headers, maxcolwidths=[None, 40, None, None, None, 20, None]))
+    return 0
+
+
+def _cost(options: argparse.Namespace) -> int:
+    from photoguard_eval.attacks import ATTACKS
+    from photoguard_eval.diffusion import DEFAULT_GPU_MODEL, EDITORS, EditSettings, load_architecture
+    from photoguard_eval.evaluation.accounting import count_attack, count_edit
+
+    through = {"denoising_steps": options.steps_through, "repetitions": options.repetitions}
+    arguments = [f"{name}={value}" for name, value in through.items() if value is not None]
+    attack = ATTACKS.create(",".join([options.attack, *arguments])).instance
+    editor = EDITORS.create(options.editor).instance
+    name = options.model or DEFAULT_GPU_MODEL
+    model = load_architecture(name, dtype=options.dtype, revision=options.revision)
+    model.checkpoint_gradients(not options.no_checkpointing)
+    size = options.size or model.native_size
+    settings = EditSettings()
+    costs, edit = count_attack(attack, model, editor, settings, size), count_edit(model, editor, settings, size)
+    if options.json:
+        what = {"model": name, "attack": options.attack, "editor": options.editor, "size": size, "dtype": options.dtype}
+        _print_json({**what, **vars(costs), "tflop": costs.tflop, "edit": vars(edit)})
+        return 0
+    print(f"{name}, {size} × {size}, {options.dtype}: {costs.weights_gib:.1f} GiB of weights")
+    print(
+        f"{options.attack} against {options.editor}: {costs.tflop_per_step:.1f} TFLOP a step, {costs.tflop:,.0f} in "
+        f"{costs.steps} steps; {costs.saved_gib:.1f} GiB of activations kept, {costs.peak_gib:.1f} at the peak"
+    )
+    print(f"an edit: {edit.tflop:.1f} TFLOP; {edit.peak_gib:.1f} GiB at the peak")
     return 0
 
 

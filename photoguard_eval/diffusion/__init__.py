@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from photoguard_eval.diffusion.architectures import load_architecture, published_architectures
 from photoguard_eval.diffusion.cost import CostMeter
 from photoguard_eval.diffusion.editors import (
     EDITORS,
@@ -38,7 +39,9 @@ __all__ = [
     "Posterior",
     "default_model",
     "identify_model",
+    "load_architecture",
     "load_model",
+    "published_architectures",
     "register_editor",
     "require_device",
 ]

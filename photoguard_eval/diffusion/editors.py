@@ -150,6 +150,14 @@ class Editor(ABC):
         del settings
         return executed
 
+    def executed_steps(self, settings: EditSettings) -> int:
+        """Return how many denoising steps an edit runs.
+
+        Args:
+            settings: Hyper-parameters.
+        """
+        return settings.num_inference_steps
+
     @abstractmethod
     def start(
         self, model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators, settings: EditSettings
@@ -322,9 +330,13 @@ class Img2ImgEditor(Editor):
     def schedule_length(self, executed: int, settings: EditSettings) -> int:
         """See `Editor.schedule_length`."""
         length = executed
-        while _executed_steps(length, settings.strength) < executed:
+        while self.executed_steps(settings.changed(num_inference_steps=length)) < executed:
             length += 1
         return length
+
+    def executed_steps(self, settings: EditSettings) -> int:
+        """See `Editor.executed_steps`: at least one, so that every strength edits something."""
+        return max(1, int(settings.num_inference_steps * settings.strength))
 
     def start(
         self, model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators, settings: EditSettings
@@ -332,7 +344,7 @@ class Img2ImgEditor(Editor):
         """See `Editor.start`."""
         assert inputs.image is not None
         steps = settings.num_inference_steps
-        timesteps = model.scheduler(steps).timesteps[steps - _executed_steps(steps, settings.strength) :]
+        timesteps = model.scheduler(steps).timesteps[steps - self.executed_steps(settings) :]
         sampled_from = generators if settings.sample_latents else None
         clean = inputs.image.draw(sampled_from)
         noise = _initial_noise(model, inputs, generators)
@@ -353,7 +365,7 @@ class Img2ImgEditor(Editor):
         """See `Editor.denoise`."""
         import torch
 
-        executed = _executed_steps(settings.num_inference_steps, settings.strength)
+        executed = self.executed_steps(settings)
         if torch.is_grad_enabled() and gradient_steps is not None and gradient_steps < executed:
             raise ConfigurationError(
                 f"gradient_steps is {gradient_steps} of {executed}, but a variation depends on the image only through "
@@ -363,11 +375,6 @@ class Img2ImgEditor(Editor):
         return super().denoise(
             model, inputs, prompt_embeddings, unconditional_embeddings, generators, settings, gradient_steps
         )
-
-
-def _executed_steps(steps: int, strength: float) -> int:
-    """Return how many steps of a schedule a variation runs: at least one, so that every strength edits something."""
-    return max(1, int(steps * strength))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,11 @@ class Evaluation:
         if self._model is None:
             request = self.plan.request
             self._model = load_model(
-                request.model, device=request.device, dtype=request.dtype, revision=request.revision
+                request.model,
+                device=request.device,
+                dtype=request.dtype,
+                revision=request.revision,
+                checkpointing=request.checkpointing,
             )
             for case in self.plan.cases:
                 require_multiple(case.image(), self._model.size_multiple, case.id)

@@ -59,6 +59,7 @@ class EvaluationRequest:
         composite: Whose kept pixels an inpainted edit shows, see `EditSettings`; None for the preset's.
         extractor: Feature extractor of the distribution metrics, see `photoguard_eval.metrics`.
         clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.
+        checkpointing: See `load_model`.
     """
 
     model: str = ""
@@ -73,6 +74,7 @@ class EvaluationRequest:
     composite: str | None = None
     extractor: str = "auto"
     clip: str = "auto"
+    checkpointing: bool | None = None
 
     def __post_init__(self) -> None:
         """Fill in the model that suits the device, and the dataset that suits the model."""

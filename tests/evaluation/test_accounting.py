@@ -1,0 +1,200 @@
+"""Costs that are counted without running: against known sizes, against what runs, and against what is published."""
+
+import json
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from photoguard_eval.attacks import ATTACKS
+from photoguard_eval.cli import main
+from photoguard_eval.diffusion import EDITORS, EditSettings, load_architecture, load_model, published_architectures
+from photoguard_eval.diffusion.hub import PUBLISHED
+from photoguard_eval.errors import ConfigurationError, UnknownNameError
+from photoguard_eval.evaluation.accounting import GIBIBYTE, Account, count_attack, count_edit, example_batch
+from photoguard_eval.randomness import CaseGenerators
+
+INPAINTING = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+GRADIENT_ATTACKS = (
+    "encoder", "diffusion", "advdm", "mist", "sds", "ace", "pid", "diffusionguard", "advpaint", "dayn", "blurguard",
+    "eot",
+)  # fmt: skip
+
+
+def editor(name="inpaint"):
+    return EDITORS.create(name).instance
+
+
+def attack(spec):
+    return ATTACKS.create(spec).instance
+
+
+def parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_every_published_model_is_described():
+    assert set(published_architectures()) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("name", "unet", "text_encoder"),
+    [
+        # As the checkpoints' safetensors headers count them.
+        ("stable-diffusion-v1-5/stable-diffusion-v1-5", 859_520_964, 123_060_480),
+        (INPAINTING, 859_535_364, 123_060_480),
+        ("sd2-community/stable-diffusion-2-inpainting", 865_925_124, 340_387_840),
+        ("stabilityai/sd-turbo", 865_910_724, 340_387_840),
+    ],
+)
+def test_architectures_have_the_published_number_of_parameters(name, unet, text_encoder):
+    model = load_architecture(name)
+    assert parameters(model.unet) == unet
+    assert parameters(model.text_encoder) == text_encoder
+    assert parameters(model.vae) == 83_653_863
+    assert (model.native_size, model.is_inpainting) == (512, name.endswith("inpainting"))
+
+
+def test_an_architecture_takes_no_memory_and_leaves_the_default_type():
+    model = load_architecture("stabilityai/sd-turbo", dtype="float16")
+    assert model.dtype == torch.float16
+    assert {type(parameter.data).__name__ for parameter in model.unet.parameters()} == {"FakeTensor"}
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_an_unknown_model_or_type_is_refused():
+    with pytest.raises(UnknownNameError, match="inpaint-a"):
+        load_architecture("inpaint-b2")
+    with pytest.raises(ConfigurationError, match="float8"):
+        load_architecture("inpaint-a", dtype="float8")
+
+
+def test_operations_are_counted_as_by_torch():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.Flatten(), torch.nn.Linear(392, 5))
+    images = torch.rand(2, 3, 16, 16)
+    with Account([]) as account:
+        network(images).sum().backward()
+    with FlopCounterMode(display=False) as counter:
+        network(images).sum().backward()
+    assert account.flop == counter.get_total_flops() > 0
+
+
+def test_attention_is_two_products_forward_and_five_backward():
+    query, key, value = (torch.rand(2, 3, 64, 16, requires_grad=True) for _ in range(3))
+    product = 2 * 2 * 3 * 64 * 64 * 16
+    with Account([]) as account:
+        attended = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        assert account.flop == 2 * product
+        attended.sum().backward()
+    assert account.flop == 7 * product
+
+
+def test_memory_is_what_is_alive():
+    weight = torch.ones(256, 256)
+    with Account([weight]) as account:
+        first = torch.ones(1024, 1024)
+        assert account.allocated == first.nbytes
+        second = first + 1
+        view, transposed = second[:2], weight.t()
+        assert account.allocated == 2 * first.nbytes
+        del second
+        assert account.allocated == 2 * first.nbytes
+        del view
+        assert account.allocated == first.nbytes
+        del transposed
+    assert account.peak == 2 * first.nbytes
+
+
+def test_what_is_counted_without_weights_is_what_runs():
+    shadow, model = load_architecture("inpaint-a"), load_model("inpaint-a")
+    for spec in ("encoder", "diffusion"):
+        counted = count_attack(attack(spec), shadow, editor(), EditSettings())
+        batch = example_batch(model, editor(), EditSettings(), model.native_size)
+        loss = attack(spec).objective(model, batch, CaseGenerators.from_seeds([0]))
+        image = batch.images.requires_grad_(True)
+        with Account([]) as account:
+            torch.autograd.grad(loss(image).sum(), image)
+        assert counted.tflop_per_step * 1e12 == account.flop
+    weights = sum(parameters(part) for part in (model.vae, model.unet, model.text_encoder)) * 4
+    assert counted.weights_gib == pytest.approx(weights / GIBIBYTE, rel=1e-3)
+
+
+def test_an_edit_is_counted_step_by_step():
+    model = load_architecture("inpaint-a")
+    for name in ("inpaint", "img2img"):
+        settings = EditSettings(num_inference_steps=10)
+        batch = example_batch(model, editor(name), settings, model.native_size)
+        with Account([]) as account:
+            editor(name).edit(model, batch.images, batch.masks, [""], [0], settings)
+        assert count_edit(model, editor(name), settings).tflop * 1e12 == pytest.approx(account.flop, rel=1e-9)
+
+
+def test_checkpointing_computes_more_and_keeps_less():
+    model = load_architecture("inpaint-a")
+    costs = []
+    for enabled in (False, True):
+        model.checkpoint_gradients(enabled)
+        costs.append(count_attack(attack("diffusion"), model, editor(), EditSettings()))
+    assert 1.2 < costs[1].tflop_per_step / costs[0].tflop_per_step < 1.5
+    assert costs[1].saved_gib < 0.5 * costs[0].saved_gib
+
+
+def test_checkpointing_leaves_the_gradient_as_it_is():
+    gradients = []
+    for enabled in (False, True):
+        model = load_model("inpaint-a", checkpointing=enabled)
+        batch = example_batch(model, editor(), EditSettings(), model.native_size)
+        loss = attack("diffusion").objective(model, batch, CaseGenerators.from_seeds([0]))
+        image = batch.images.requires_grad_(True)
+        gradients.append(torch.autograd.grad(loss(image).sum(), image)[0])
+    assert torch.equal(*gradients)
+
+
+def test_attacks_without_gradient_steps_are_refused():
+    for spec in ("noise", "ensemble"):
+        with pytest.raises(ConfigurationError, match="takes no gradient steps of its own"):
+            count_attack(attack(spec), load_architecture("inpaint-a"), editor(), EditSettings())
+
+
+def test_what_an_attack_cannot_work_with_is_refused():
+    with pytest.raises(ConfigurationError, match="first step does not see the image"):
+        count_attack(attack("diffusionguard"), load_architecture("stabilityai/sd-turbo"), editor(), EditSettings())
+
+
+def test_the_command_counts_stable_diffusion(capsys):
+    """Figures for the paper's attack at 512 pixels: 122 TFLOP a step of ten repetitions, 164 with checkpointing."""
+    command = ["cost", "--model", INPAINTING, "--dtype", "float16", "--repetitions", "10", "--json"]
+    assert main(command) == 0
+    checkpointed = json.loads(capsys.readouterr().out)
+    assert main([*command, "--no-checkpointing"]) == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert kept["tflop_per_step"] == pytest.approx(122, rel=0.05)
+    assert checkpointed["tflop_per_step"] == pytest.approx(164, rel=0.05)
+    assert checkpointed["saved_gib"] == pytest.approx(10, rel=0.1)
+    assert kept["saved_gib"] > 5 * checkpointed["saved_gib"]
+    assert checkpointed["weights_gib"] == pytest.approx(2.0, rel=0.05)
+
+
+def test_the_command_prints_words(capsys):
+    assert main(["cost", "--model", "inpaint-a", "--attack", "diffusion,steps=10", "--steps-through", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "inpaint-a, 64 × 64, float32" in printed
+    assert "in 10 steps" in printed
+    assert "an edit: 0.2 TFLOP" in printed
+
+
+@pytest.fixture(scope="module")
+def stable_diffusion():
+    model = load_architecture(INPAINTING)
+    model.checkpoint_gradients()
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "name"), [(spec, "inpaint") for spec in GRADIENT_ATTACKS] + [("diffusion", "img2img")]
+)
+def test_every_attack_can_be_laid_out_at_full_size(stable_diffusion, spec, name):
+    costs = count_attack(attack(spec), stable_diffusion, editor(name), EditSettings())
+    assert costs.tflop_per_step > 1
+    assert 0 < costs.saved_gib < costs.peak_gib < 16
