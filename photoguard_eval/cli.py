@@ -215,7 +215,7 @@ def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         "--dataset", help="name or folder of the dataset (default: emoji-scenes for embedded models, photos for others)"
     )
     _add_preset_option(parser, "ci")
-    parser.add_argument("--batch-size", type=int, default=12, metavar="N", help="images at once (default: 12)")
+    parser.add_argument("--batch-size", type=int, default=12, metavar="N", help="images at once at most (default: 12)")
     parser.add_argument("--extractor", default="auto", help="features of FID, KID, precision and recall")
     parser.add_argument("--clip", default="auto", help="text-image model of the CLIP similarity")
 

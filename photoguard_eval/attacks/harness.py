@@ -63,7 +63,7 @@ def _run(attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators:
 
     try:
         images = attack.perturb(model, batch, generators)
-    except AttackError:
+    except (AttackError, torch.OutOfMemoryError):
         raise
     except PhotoguardError as error:
         raise AttackError(f"The attack {attack.name!r} cannot run: {error}") from error

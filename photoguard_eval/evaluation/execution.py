@@ -11,15 +11,23 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter, load_model
-from photoguard_eval.errors import AttackError
+from photoguard_eval.errors import AttackError, ModelError
+from photoguard_eval.evaluation.memory import (
+    BatchSizes,
+    batch_sizes,
+    free_memory,
+    is_out_of_memory,
+    release_memory,
+    row_of,
+)
 from photoguard_eval.evaluation.plan import EditCell, ImmunizeCell, Method, Plan, PlannedEditor, library_versions
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import (
@@ -49,6 +57,8 @@ if TYPE_CHECKING:
 
     from photoguard_eval.diffusion import LatentDiffusion
 
+Cell = TypeVar("Cell", bound=ImmunizeCell | EditCell)
+
 LIBRARIES = ("torch", "diffusers", "transformers", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy", "pillow")
 
 
@@ -69,6 +79,7 @@ class Evaluation:
     computed: int = 0
     _model: LatentDiffusion | None = None
     _failures: dict[str, FailedAttack] = field(default_factory=dict)
+    _sizes: dict[tuple[str, str], BatchSizes] | None = None
 
     def run(self) -> EvaluationResult:
         """Compute what is missing and return the result, which is also written to the store.
@@ -119,20 +130,17 @@ class Evaluation:
         attack = method.attack
         if attack is None or attack.label in self._failures:
             return
-        missing = {cell.key for cell in method.immunize if self.store.image(cell.key) is None}
-        todo = [batch for batch in self._batches(method.immunize) if any(cell.key in missing for cell in batch)]
         name = f"{attack.label}: immunize for {method.editor}"
-        with self.progress.stage(name, sum(len(batch) for batch in todo)) as stage:
-            for batch in todo:
-                try:
-                    self._immunize_batch(attack, method.editor, batch)
-                except AttackError as error:
-                    self._failures[attack.label] = FailedAttack(
-                        attack=attack.label, editor=method.editor, error=str(error)
-                    )
-                    self.progress.say(f"{attack.label} is stopped: {error}")
-                    return
-                stage.advance(len(batch))
+        try:
+            self._in_batches(
+                name,
+                method.immunize,
+                lambda: self._sizes_of(method).immunize,
+                lambda batch: self._immunize_batch(attack, method.editor, batch),
+            )
+        except AttackError as error:
+            self._failures[attack.label] = FailedAttack(attack=attack.label, editor=method.editor, error=str(error))
+            self.progress.say(f"{attack.label} is stopped: {error}")
 
     def _immunize_batch(self, attack: Plugin[Attack], editor: str, cells: Sequence[ImmunizeCell]) -> None:
         batch = attack_batch(self.model, attack.instance, cells, self.plan.editors[editor])
@@ -151,13 +159,53 @@ class Evaluation:
 
     def edit(self, method: Method) -> None:
         """Compute the edits of a method that the store lacks."""
-        missing = {cell.key for cell in method.edits if self.store.image(cell.key) is None}
-        todo = [batch for batch in self._batches(method.edits) if any(cell.key in missing for cell in batch)]
-        name = f"{method.attack.label if method.attack else 'original'}: edit by {method.editor}"
+        self._in_batches(
+            f"{method.attack.label if method.attack else 'original'}: edit by {method.editor}",
+            method.edits,
+            lambda: self._sizes_of(method).edit,
+            lambda batch: self._edit_batch(method, batch),
+        )
+
+    def _in_batches(
+        self,
+        name: str,
+        cells: Sequence[Cell],
+        size: Callable[[], int],
+        run: Callable[[Sequence[Cell]], None],
+    ) -> None:
+        """Run the cells that the store lacks, and once in smaller batches where the memory of a GPU runs out."""
+        missing = {cell.key for cell in cells if self.store.image(cell.key) is None}
+        batches = _batches(cells, size()) if missing else []
+        todo: list[Sequence[Cell]] = [batch for batch in batches if any(cell.key in missing for cell in batch)]
+        has_shrunk = False
         with self.progress.stage(name, sum(len(batch) for batch in todo)) as stage:
-            for batch in todo:
-                self._edit_batch(method, batch)
-                stage.advance(len(batch))
+            while todo:
+                batch = todo.pop(0)
+                try:
+                    run(batch)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    smaller = len(batch) // 2
+                    if has_shrunk or not smaller:
+                        raise ModelError(
+                            f"{name}: the GPU's memory does not hold {len(batch)} images at once. Run with a smaller "
+                            "--batch-size, --dtype float16 or a smaller attack; what was finished is kept."
+                        ) from error
+                    has_shrunk = True
+                    self.progress.say(f"{name}: {len(batch)} images at once were too many; going on with {smaller}.")
+                    todo = [part for whole in (batch, *todo) for part in _split(whole, smaller)]
+                    release_memory()
+                else:
+                    stage.advance(len(batch))
+
+    def _sizes_of(self, method: Method) -> BatchSizes:
+        """Return how many images of a method run at once; on a GPU as many as fit, counted before the first run."""
+        if self._sizes is None:
+            free = free_memory(self.model.device.type)
+            self._sizes = {} if free is None else batch_sizes(self.plan, free)
+        most = self.plan.request.batch_size
+        return self._sizes.get(row_of(method), BatchSizes(most, most))
 
     def _edit_batch(self, method: Method, cells: Sequence[EditCell]) -> None:
         import torch
@@ -184,13 +232,6 @@ class Evaluation:
         png = self.store.image(cell.immunized)
         assert png is not None, "an image is immunized before it is edited"
         return decode_png(png)
-
-    def _batches(self, cells: Sequence[Any]) -> list[list[Any]]:
-        size = self.plan.request.batch_size
-        groups: dict[tuple[int, int], list[Any]] = {}
-        for cell in cells:
-            groups.setdefault(cell.case.size(), []).append(cell)
-        return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
 
     def _provenance(self, started: datetime.datetime, clock: float) -> Provenance:
         earlier = self.store.result(self.plan.id)
@@ -263,6 +304,18 @@ class Evaluation:
             cases=cases,
             cost=_mean_cost([Cost.model_validate(fact["cost"]) for fact in facts.values()]),
         )
+
+
+def _batches(cells: Sequence[Cell], size: int) -> list[Sequence[Cell]]:
+    """Split cells into batches of images of one size."""
+    groups: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.case.size(), []).append(cell)
+    return [batch for group in groups.values() for batch in _split(group, size)]
+
+
+def _split(cells: Sequence[Cell], size: int) -> list[Sequence[Cell]]:
+    return [cells[start : start + size] for start in range(0, len(cells), size)]
 
 
 def attack_batch(

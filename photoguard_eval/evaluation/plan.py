@@ -55,7 +55,7 @@ class EvaluationRequest:
         seed: Of everything random but the edits, whose seeds are the dataset's.
         device: "cpu" or "cuda".
         dtype: "float32", "float16" or "bfloat16".
-        batch_size: How many images run at once.
+        batch_size: How many images run at once at most; on a GPU fewer where its memory does not hold so many.
         composite: Whose kept pixels an inpainted edit shows, see `EditSettings`; None for the preset's.
         extractor: Feature extractor of the distribution metrics, see `photoguard_eval.metrics`.
         clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.

@@ -1,0 +1,116 @@
+"""How many images run at once where memory is scarce. There is no GPU here: its free memory is what the test says."""
+
+import pytest
+import torch
+
+from photoguard_eval.diffusion import load_architecture
+from photoguard_eval.errors import ModelError
+from photoguard_eval.evaluation import execution
+from photoguard_eval.evaluation.accounting import GIBIBYTE, count_attack, count_edit
+from photoguard_eval.evaluation.memory import HEADROOM, batch_sizes, free_memory, is_out_of_memory
+from photoguard_eval.evaluation.plan import build_plan
+from tests.conftest import evaluate
+from tests.evaluation.test_execution import pictures
+
+
+@pytest.fixture
+def plan(make_request):
+    return build_plan(make_request())
+
+
+def peak(plan, label):
+    """What a step of an attack of the plan needs for one image, in bytes."""
+    planned = plan.editors["inpaint"]
+    (attack,) = [attack.instance for attack in plan.attacks if attack.label == label]
+    model = load_architecture("inpaint-a")
+    model.checkpoint_gradients()
+    return count_attack(attack, model, planned.plugin.instance, planned.settings).peak_gib * GIBIBYTE
+
+
+def test_the_processor_s_memory_is_not_rationed():
+    assert free_memory("cpu") is None
+
+
+def test_as_many_images_run_as_fit(plan):
+    free = 3.5 * peak(plan, "diffusion,steps=2") / (1 - HEADROOM)
+    sizes = batch_sizes(plan, int(free))
+    assert sizes["diffusion,steps=2", "inpaint"].immunize == 3
+    # Less memory for each, so that the request's own limit holds; noise needs no gradient.
+    assert sizes["encoder,steps=4", "inpaint"].immunize > 3
+    assert sizes["noise", "inpaint"].immunize == plan.request.batch_size
+    assert {row[1] for row in sizes} == {"inpaint", "img2img"}
+    assert ("", "inpaint") in sizes
+
+
+def test_too_little_memory_for_one_image_is_said_before_anything_runs(plan):
+    with pytest.raises(ModelError, match=r"needs about .* GiB for one image of 64 × 64 .* Use --dtype float16"):
+        batch_sizes(plan, int(0.5 * peak(plan, "diffusion,steps=2")))
+
+
+def test_edits_are_rationed_too(plan):
+    planned = plan.editors["img2img"]
+    needed = count_edit(load_architecture("inpaint-a"), planned.plugin.instance, planned.settings).peak_gib * GIBIBYTE
+    with pytest.raises(ModelError, match="An edit by inpaint needs about"):
+        batch_sizes(plan, int(0.1 * needed))
+
+
+def test_an_evaluation_asks_for_the_memory_and_keeps_to_it(make_request, monkeypatch, tmp_path):
+    plan = build_plan(make_request())
+    free = int(1.2 * peak(plan, "diffusion,steps=2") / (1 - HEADROOM))
+    monkeypatch.setattr(execution, "free_memory", lambda device: free)
+    result = evaluate(make_request(), tmp_path / "store")[1]
+    sizes = {method.attack.name: method.cost.batch_size for method in result.methods if method.editor == "inpaint"}
+    assert sizes["diffusion"] == 1
+    assert sizes["noise"] == 2
+
+
+def running_out(monkeypatch, fits):
+    """Let edits of more images than fit run out of memory."""
+    whole = execution.Evaluation._edit_batch
+
+    def run(self, method, cells):
+        if len(cells) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        whole(self, method, cells)
+
+    monkeypatch.setattr(execution.Evaluation, "_edit_batch", run)
+
+
+def test_a_batch_that_is_too_large_goes_on_in_halves(make_request, monkeypatch, tmp_path, finished):
+    running_out(monkeypatch, fits=1)
+    result = evaluate(make_request(), tmp_path / "store")[1]
+    assert set(pictures(tmp_path / "store")) == set(pictures(finished[0]))
+    for own, whole in zip(result.methods, finished[1].methods, strict=True):
+        # Sums of a batch of another size are rounded in another order.
+        assert own.metrics["psnr"].mean == pytest.approx(whole.metrics["psnr"].mean, abs=0.5)
+
+
+def test_memory_that_holds_no_image_is_an_error_and_what_was_finished_stays(make_request, monkeypatch, tmp_path):
+    running_out(monkeypatch, fits=0)
+    with pytest.raises(ModelError, match=r"does not hold 1 images at once. Run with a smaller --batch-size"):
+        evaluate(make_request(), tmp_path / "store")
+    assert pictures(tmp_path / "store")
+
+
+def test_an_attack_that_runs_out_of_memory_is_not_called_broken(monkeypatch, make_request, tmp_path):
+    from photoguard_eval.attacks import EncoderAttack
+
+    whole, sizes = EncoderAttack.perturb, []
+
+    def perturb(self, model, batch, generator):
+        sizes.append(len(batch))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, model, batch, generator)
+
+    monkeypatch.setattr(EncoderAttack, "perturb", perturb)
+    result = evaluate(make_request(attacks=("noise", "encoder,steps=4")), tmp_path / "store")[1]
+    assert result.failures == ()
+    assert sizes[:3] == [2, 1, 1]
+    (cost,) = {method.cost.batch_size for method in result.methods if method.attack.name == "encoder"}
+    assert cost == 1
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    assert is_out_of_memory(torch.OutOfMemoryError("full"))
+    assert not is_out_of_memory(RuntimeError("shape"))
