@@ -186,8 +186,8 @@ class Claims:
     def require(self, claim: str, metric: str, editor: str) -> None:
         """Assert a claim about a metric under an editor.
 
-        A claim that held in the baseline and no longer does fails. One that never held is expected to fail, so it is
-        counted neither as passed nor hidden.
+        A claim that held in the baseline and no longer does fails, and so does one that the paper's own setting
+        contradicts. Another that never held is expected to fail, so it is counted neither as passed nor hidden.
         """
         outcome = self.outcomes.get(claim_id(claim, metric, editor))
         if outcome is None:
@@ -198,6 +198,8 @@ class Claims:
             pytest.xfail(f"not reproduced: {measured}")
         if outcome.verdict == "lost":
             pytest.fail(f"It held in the baseline and no longer does. {measured}", pytrace=False)
+        if outcome.verdict == "refuted":
+            pytest.fail(f"This is the paper's own setting, and it does not hold. {measured}", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ import pytest
 
 from photoguard_eval.evaluation.claims import evaluate_claims
 from photoguard_eval.evaluation.gate import bless
+from photoguard_eval.pytest_plugin import Claims
 from tests.conftest import QUICK_ATTACKS
+from tests.reports.example import claim
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,6 +69,15 @@ def test_a_lost_claim_fails_by_name(bench, baseline, finished):
     done = bench("--baseline", baseline)
     assert done.returncode == 1
     assert "It held in the baseline and no longer does" in done.stdout
+
+
+def test_a_refuted_claim_fails_and_one_that_never_held_is_expected_to():
+    outcome = claim("a-beats-b", "ssim", "inpaint", -0.2)
+    refuted = Claims({outcome.id: outcome.model_copy(update={"required": True})})
+    with pytest.raises(pytest.fail.Exception, match=r"the paper's own setting, and it does not hold.*margin -0\.2000"):
+        refuted.require("a-beats-b", "ssim", "inpaint")
+    with pytest.raises(pytest.xfail.Exception, match="not reproduced"):
+        Claims({outcome.id: outcome}).require("a-beats-b", "ssim", "inpaint")
 
 
 def test_a_baseline_that_lacks_a_metric_stops_with_one_message(bench, baseline):

@@ -253,6 +253,9 @@ class EvaluationResult(_Frozen):
         return next((metric for metric in self.metrics if metric.name == name), None)
 
 
+Verdict = Literal["holds", "gained", "not reproduced", "lost", "refuted"]
+
+
 class ClaimOutcome(_Frozen):
     """A claim of the paper as measured.
 
@@ -265,6 +268,7 @@ class ClaimOutcome(_Frozen):
         standard_error: Standard error of the margin over the cases, paired; None for a set metric.
         holds: Whether the margin is positive.
         held_in_baseline: Whether it clearly held when the baseline was blessed; None without a baseline.
+        required: Whether the run is of the paper's own setting, in which the claim must hold.
     """
 
     id: str
@@ -275,13 +279,20 @@ class ClaimOutcome(_Frozen):
     standard_error: float | None
     holds: bool
     held_in_baseline: bool | None
+    required: bool = False
 
     @property
-    def verdict(self) -> Literal["holds", "lost", "not reproduced", "gained"]:
-        """How the claim stands: one that held in the baseline and no longer does is lost and fails the gate."""
+    def verdict(self) -> Verdict:
+        """How the claim stands.
+
+        One that held in the baseline and no longer does is lost, one that the paper's own setting contradicts is
+        refuted; either fails the gate.
+        """
         if self.holds:
             return "gained" if self.held_in_baseline is False else "holds"
-        return "lost" if self.held_in_baseline else "not reproduced"
+        if self.held_in_baseline:
+            return "lost"
+        return "refuted" if self.required else "not reproduced"
 
 
 class ThresholdOutcome(_Frozen):
@@ -327,9 +338,9 @@ class GateReport(_Frozen):
 
     @property
     def passed(self) -> bool:
-        """Whether no claim was lost, every threshold was kept and no attack was stopped."""
-        lost = any(claim.verdict == "lost" for claim in self.claims)
-        return not lost and all(threshold.passed for threshold in self.thresholds) and not self.failures
+        """Whether no claim was lost or refuted, every threshold was kept and no attack was stopped."""
+        failed = any(claim.verdict in ("lost", "refuted") for claim in self.claims)
+        return not failed and all(threshold.passed for threshold in self.thresholds) and not self.failures
 
 
 def write_result(path: Path, result: EvaluationResult) -> None:

@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SOURCE = "Salman et al. 2023, Tables 6 and 10: Stable Diffusion 1.5, 60 edits"
-EDITOR = "inpaint"
-"""The editor that the paper's tables are about; it has no table of image variations."""
-
 PR_NAME = "precision"
 """The paper prints one number, "PR", and does not say whether it is precision or recall; it stands at precision."""
 

@@ -93,7 +93,7 @@ def _grid(table: Table, bold: bool, name_width: int) -> str:
 
 
 def _terminal_cell(cell: Cell, bold: bool) -> str:
-    text = f"{cell.text} {cell.verdict}" if cell.verdict in ("lost", "gained") else cell.text
+    text = f"{cell.text} {cell.verdict}" if cell.verdict in ("lost", "refuted", "gained") else cell.text
     return _BOLD.format(text) if bold and cell.best else text
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from photoguard_eval.evaluation.claims import PAPER_EDITOR
 from photoguard_eval.evaluation.results import (
     AttackInfo,
     EvaluationResult,
@@ -17,6 +18,7 @@ from photoguard_eval.evaluation.results import (
     MetricInfo,
     Summary,
     ThreatModelInfo,
+    Verdict,
 )
 from photoguard_eval.reports import paper
 from photoguard_eval.reports.naming import (
@@ -45,7 +47,10 @@ NOTE_ARROWS = (
     "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
     "the lowest of a ↑ column and the highest of a ↓ column; the best of the measured rows is bold."
 )
-NOTE_PAPER = f'Rows marked "paper, SD 1.5" are printed in {paper.SOURCE}; they have no part in what is bold.'
+NOTE_PAPER = (
+    f'Rows marked "paper, SD 1.5" are printed in {paper.SOURCE}; they have no part in what is bold. '
+    'Rows marked "difference" say how far the measured mean lies from the printed one, in printed standard deviations.'
+)
 NOTE_PAPER_FEATURES = (
     "† Computed on Inception-v3 features, as piq does. The paper prints one number, PR, and does not say whether it is "
     "precision or recall; it stands in the first of the two columns."
@@ -72,7 +77,7 @@ class Cell:
 
     text: str
     best: bool = False
-    verdict: Literal["", "holds", "gained", "not reproduced", "lost"] = ""
+    verdict: Verdict | Literal[""] = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = F
     """
     if not editor_methods(result, editor):
         return ()
-    printed = paper_rows and editor == paper.EDITOR
+    printed = paper_rows and editor == PAPER_EDITOR
     tables = (
         _similarity_table(result, editor, "Table 6: similarity of edits", _named(result, TABLE_6), printed),
         _similarity_table(result, editor, "Table 10: further similarity metrics", _named(result, TABLE_10), printed),
@@ -241,7 +246,7 @@ def _similarity_table(
     rows = _rows(columns)
     notes = [NOTE_ARROWS, *_extractor_notes(metrics), *_sample_notes(metrics, result)]
     if printed:
-        rows += _paper_rows(metrics)
+        rows += _paper_rows(metrics, methods)
         notes.append(NOTE_PAPER)
         if any(metric.name in paper.FEATURE_METRICS for metric in metrics):
             notes.append(NOTE_PAPER_FEATURES)
@@ -284,14 +289,25 @@ def _rows(columns: Sequence[Sequence[Cell]]) -> tuple[Row, ...]:
     return tuple(Row(cells) for cells in zip(*columns, strict=True))
 
 
-def _paper_rows(metrics: Sequence[MetricInfo]) -> tuple[Row, ...]:
-    return tuple(
-        Row(
-            (Cell(f"{row.title}, paper, SD 1.5"), *(_paper_cell(row, metric.name) for metric in metrics)),
-            from_paper=True,
-        )
-        for row in paper.ROWS
-    )
+def _paper_rows(metrics: Sequence[MetricInfo], methods: Sequence[MethodResult]) -> tuple[Row, ...]:
+    """Return the paper's rows, and under each how far the measured row of the same method lies from it."""
+    measured = dict(zip(method_titles(methods), methods, strict=True))
+    rows = []
+    for printed in paper.ROWS:
+        cells = [_paper_cell(printed, metric.name) for metric in metrics]
+        rows.append(Row((Cell(f"{printed.title}, paper, SD 1.5"), *cells), from_paper=True))
+        method = measured.get(printed.title)
+        if method is not None:
+            differences = [_difference_cell(printed, method, metric.name) for metric in metrics]
+            rows.append(Row((Cell(f"{printed.title}, difference"), *differences), from_paper=True))
+    return tuple(rows)
+
+
+def _difference_cell(printed: paper.PaperRow, method: MethodResult, metric: str) -> Cell:
+    value, summary = printed.values.get(metric), method.metrics.get(metric)
+    if value is None or summary is None or not value.std:
+        return Cell(MISSING)
+    return Cell(f"{number((summary.mean - float(value.mean)) / float(value.std), 1, signed=True)} σ")
 
 
 def _paper_cell(row: paper.PaperRow, metric: str) -> Cell:

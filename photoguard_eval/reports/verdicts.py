@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
+from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome, Verdict
 from photoguard_eval.reports.naming import MISSING, decimals_for, number
 from photoguard_eval.reports.tables import Cell, Column, Row, Table
 
-Verdict = Literal["holds", "gained", "not reproduced", "lost"]
-
-VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost")
+VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost", "refuted")
 
 NOTE_CLAIMS = (
     "Each cell is the margin ± its standard error in the metric's unit, positive where the measurement supports the "
-    "claim. ✓ holds (gained: it did not clearly hold in the baseline); ✗ not reproduced, or lost: it clearly held in "
-    "the baseline, and the gate fails. Set metrics have one value and no error."
+    "claim. ✓ holds (gained: it did not clearly hold in the baseline); ✗ not reproduced; or lost: it clearly held in "
+    "the baseline; or refuted: this is the paper's own setting. The last two fail the gate. Set metrics have one value "
+    "and no error."
 )
 _SIDES = {
     "above": "may not rise by more than",
@@ -51,6 +49,7 @@ def gate_verdict(gate: GateReport) -> GateVerdict:
         for count, text in (
             (broken, f"{_count(broken, 'threshold')} not kept"),
             (counts["lost"], f"{_count(counts['lost'], 'claim')} lost"),
+            (counts["refuted"], f"{_count(counts['refuted'], 'claim')} refuted in the paper's own setting"),
             (len(gate.failures), f"{_count(len(gate.failures), 'attack')} stopped"),
         )
         if count
@@ -68,15 +67,17 @@ def claims_summary(gate: GateReport) -> Table:
     groups: dict[tuple[str, str], list[ClaimOutcome]] = {}
     for claim in gate.claims:
         groups.setdefault((claim.statement, claim.editor), []).append(claim)
+    # A claim can be refuted in the paper's own setting only; elsewhere the column would be empty.
+    verdicts = [name for name in VERDICTS if name != "refuted" or any(claim.required for claim in gate.claims)]
     header = (
         Column("Claim of the paper", numeric=False),
         Column("Editor", numeric=False),
-        *(Column(name) for name in VERDICTS),
+        *(Column(name) for name in verdicts),
     )
     rows = []
     for (statement, editor), claims in groups.items():
         counts = Counter(claim.verdict for claim in claims)
-        rows.append(Row((Cell(statement), Cell(editor), *(Cell(str(counts[verdict])) for verdict in VERDICTS))))
+        rows.append(Row((Cell(statement), Cell(editor), *(Cell(str(counts[verdict])) for verdict in verdicts))))
     return Table("Claims of the paper, counted over metrics", header, tuple(rows))
 
 

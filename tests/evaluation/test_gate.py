@@ -124,6 +124,33 @@ def test_a_claim_that_never_held_is_not_reproduced_and_does_not_fail(result, tmp
     assert again.verdict == "gained"
 
 
+def in_the_paper_s_setting(result):
+    data = result.model_dump()
+    data["preset"], data["model"]["name"] = "paper", "stable-diffusion-v1-5/stable-diffusion-inpainting"
+    return EvaluationResult.model_validate(data)
+
+
+def test_the_paper_s_own_setting_must_show_the_paper_s_order(result):
+    """The stand-in's figures, under the name of the paper's model."""
+    moved = with_shift(in_the_paper_s_setting(result), "encoder", "ssim", 0.5)
+    report = check(moved)
+    verdicts = {claim.id: claim.verdict for claim in report.claims}
+    assert verdicts["encoder-beats-noise/ssim/inpaint"] == "refuted"
+    assert not report.passed
+    # The paper has no figures of variations, and none of recall.
+    assert verdicts["encoder-beats-noise/ssim/img2img"] == "not reproduced"
+    assert not any(claim.required for claim in report.claims if claim.metric == "recall")
+    assert all(claim.required for claim in report.claims if claim.id.endswith(("psnr/inpaint", "similarity/inpaint")))
+
+
+@pytest.mark.parametrize("change", [{"preset": "ci"}, {"model": "inpaint-a"}])
+def test_other_settings_need_not(result, change):
+    moved = with_shift(in_the_paper_s_setting(result), "encoder", "ssim", 0.5).model_dump()
+    moved["preset"] = change.get("preset", moved["preset"])
+    moved["model"]["name"] = change.get("model", moved["model"]["name"])
+    assert not any(claim.required for claim in evaluate_claims(EvaluationResult.model_validate(moved)))
+
+
 def test_without_a_baseline_every_claim_is_shown_and_nothing_fails(result):
     assert not baseline_path(result).is_file()
     report = check(result)

@@ -127,7 +127,7 @@ def test_extractors_are_named_under_the_table(result):
 def test_paper_rows_stand_beside_the_measured_ones(result):
     found = table(result, "inpaint", TABLE_6, paper_rows=True)
     printed = [row for row in found.rows if row.from_paper]
-    assert [cell.text for cell in printed[1].cells] == [
+    assert [cell.text for cell in printed[2].cells] == [
         "Immunization (Encoder attack), paper, SD 1.5",
         "130.6 †",
         "0.95 †",
@@ -136,6 +136,15 @@ def test_paper_rows_stand_beside_the_measured_ones(result):
         "14.91 ± 2.78",
         "0.30 ± 0.10",
         "0.73 ± 0.08",
+    ]
+    measured = result.method("encoder", "inpaint").metrics
+    differences = [(measured["ssim"].mean - 0.58) / 0.11, (measured["psnr"].mean - 14.91) / 2.78]
+    assert [cell.text for cell in printed[3].cells[:6]] == [
+        "Immunization (Encoder attack), difference",
+        "–",
+        "–",
+        "–",
+        *(f"{difference:+.1f} σ".replace("-", "−") for difference in differences),
     ]
     assert not any(cell.best for row in printed for cell in row.cells)
     assert any(note.startswith("† Computed on Inception-v3") for note in found.notes)

@@ -36,6 +36,18 @@ def test_each_claim_has_its_mark_and_verdict(result, margin, held, mark, verdict
     assert cell.verdict == verdict
 
 
+def test_a_claim_that_must_hold_and_does_not_is_refuted(result):
+    required = claim("a-beats-b", "ssim", "inpaint", -0.2).model_copy(update={"required": True})
+    gate = gate_of(required)
+    assert claims_table(result, gate, "inpaint").rows[0].cells[1].verdict == "refuted"
+    assert not gate.passed
+    assert gate_verdict(gate).headline == "The gate fails: 1 claim refuted in the paper's own setting."
+    summary = claims_summary(gate)
+    assert [column.label for column in summary.header][-1] == "refuted"
+    assert summary.rows[0].cells[-1].text == "1"
+    assert gate_of(required.model_copy(update={"margin": 0.2, "holds": True})).passed
+
+
 def test_margins_have_their_standard_error_and_set_metrics_none(result, gate):
     table = claims_table(result, gate, "inpaint")
     rows = {row.cells[0].text: [cell.text for cell in row.cells[1:]] for row in table.rows}
