@@ -63,6 +63,10 @@ class EditCost:
     peak_gib: float
 
 
+class UncountableError(ConfigurationError):
+    """An attack's cost cannot be counted without running it."""
+
+
 class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations and memory while it is entered.
 
@@ -149,13 +153,14 @@ def count_attack(
         size: Side of the image in pixels; None for the model's own.
 
     Raises:
-        ConfigurationError: If the attack takes no gradient steps of its own, or cannot work with the model, the editor
-            or images of this size.
+        UncountableError: If the attack takes no gradient steps of its own, or decides by values.
+        ConfigurationError: If it cannot work with the model, the editor or images of this size.
     """
     import torch
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
     if not isinstance(attack, GradientAttack):
-        raise ConfigurationError(
+        raise UncountableError(
             f"The attack {attack.name!r} takes no gradient steps of its own, so there is nothing to count. Name an "
             "attack that does; for a combination, its parts."
         )
@@ -165,10 +170,16 @@ def count_attack(
     loss = attack.objective(model, batch, CaseGenerators.from_seeds([0]))
     immunized = attack.parametrisation(batch)
     image = batch.images.clone().requires_grad_(True)
-    with Account([*weights(model), image]) as account:
-        losses = loss(immunized(image))
-        saved = account.allocated
-        torch.autograd.grad(losses.sum(), image)
+    try:
+        with Account([*weights(model), image]) as account:
+            losses = loss(immunized(image))
+            saved = account.allocated
+            torch.autograd.grad(losses.sum(), image)
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise UncountableError(
+            f"The attack {attack.name!r} decides by values of the model's output ({error}), which are not there when "
+            "it is counted. Measure it instead."
+        ) from error
     return AttackCost(
         steps=attack.steps,
         tflop_per_step=account.flop / TERA,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from photoguard_eval.attacks import GradientAttack
+from photoguard_eval.attacks import Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.diffusion import load_architecture
 from photoguard_eval.errors import ModelError
 from photoguard_eval.evaluation.plan import Method, Plan
@@ -55,6 +56,15 @@ def row_of(method: Method) -> tuple[str, str]:
     return (method.attack.label if method.attack else "", method.editor)
 
 
+def _counted_parts(method: Method) -> list[Attack]:
+    """Return the attacks that a method runs one after the other, as far as they follow a gradient."""
+    if method.attack is None:
+        return []
+    attack = method.attack.instance
+    parts = [member.instance for member in attack.members] if isinstance(attack, EnsembleAttack) else [attack]
+    return [part for part in parts if isinstance(part, GradientAttack)]
+
+
 def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
     """Choose how many images of each method run at once.
 
@@ -68,7 +78,7 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
     Raises:
         ModelError: If one image is too much.
     """
-    from photoguard_eval.evaluation.accounting import GIBIBYTE, count_attack, count_edit
+    from photoguard_eval.evaluation.accounting import GIBIBYTE, UncountableError, count_attack, count_edit
 
     request = plan.request
     model = load_architecture(request.model, dtype=request.dtype, revision=request.revision)
@@ -83,7 +93,7 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
                 f"{usable:.1f} GiB are free. Use --dtype float16, a smaller attack, or a GPU with more memory; "
                 "`photoguard-eval cost` counts what others need."
             )
-        return min(request.batch_size, int(usable / needed))
+        return min(request.batch_size, int(usable / needed)) if needed else request.batch_size
 
     edits = {}
     for name, planned in plan.editors.items():
@@ -92,10 +102,13 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
 
     def immunize(method: Method) -> int:
         planned = plan.editors[method.editor]
-        if method.attack is None or not isinstance(method.attack.instance, GradientAttack):
-            return request.batch_size
-        cost = count_attack(method.attack.instance, model, planned.plugin.instance, planned.settings, side)
-        return fitting(f"The attack {method.attack.label} against {method.editor}", cost.peak_gib)
+        peaks = [0.0]
+        for part in _counted_parts(method):
+            # What cannot be counted goes on in smaller batches if it runs out of memory.
+            with contextlib.suppress(UncountableError):
+                peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)
+        name = method.attack.label if method.attack else ""
+        return fitting(f"The attack {name} against {method.editor}", max(peaks))
 
     return {
         row_of(method): BatchSizes(immunize(method), edits[method.editor])

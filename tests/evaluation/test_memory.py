@@ -1,12 +1,15 @@
 """How many images run at once where memory is scarce. There is no GPU here: its free memory is what the test says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from photoguard_eval.attacks import GradientAttack
 from photoguard_eval.diffusion import load_architecture
 from photoguard_eval.errors import ModelError
 from photoguard_eval.evaluation import execution
-from photoguard_eval.evaluation.accounting import GIBIBYTE, count_attack, count_edit
+from photoguard_eval.evaluation.accounting import GIBIBYTE, UncountableError, count_attack, count_edit
 from photoguard_eval.evaluation.memory import HEADROOM, batch_sizes, free_memory, is_out_of_memory
 from photoguard_eval.evaluation.plan import build_plan
 from tests.conftest import evaluate
@@ -40,6 +43,34 @@ def test_as_many_images_run_as_fit(plan):
     assert sizes["noise", "inpaint"].immunize == plan.request.batch_size
     assert {row[1] for row in sizes} == {"inpaint", "img2img"}
     assert ("", "inpaint") in sizes
+
+
+def test_an_ensemble_needs_what_its_largest_member_does(make_request, plan):
+    spec = "ensemble,attacks=encoder(steps=1)+diffusion(steps=1)"
+    free = int(2.5 * peak(plan, "diffusion,steps=2") / (1 - HEADROOM))
+    # The member goes through twice the denoising steps of the plan's own.
+    sizes = batch_sizes(build_plan(make_request(attacks=("noise", spec))), free)
+    assert sizes[spec, "inpaint"].immunize == 1
+
+
+class Deciding(GradientAttack):
+    name = "deciding"
+
+    def objective(self, model, batch, generator):
+        def loss(images):
+            latents = model.encode(images).flatten(1)
+            return latents.sum(dim=1) if bool(latents.sum() > 0) else -latents.sum(dim=1)
+
+        return loss
+
+
+def test_an_attack_that_decides_by_values_is_not_counted(plan):
+    planned = plan.editors["inpaint"]
+    with pytest.raises(UncountableError, match="decides by values of the model's output"):
+        count_attack(Deciding(), load_architecture("inpaint-a"), planned.plugin.instance, planned.settings)
+    method = replace(plan.methods[0], attack=replace(plan.methods[0].attack, instance=Deciding()))
+    sizes = batch_sizes(replace(plan, methods=(method,)), 10 * GIBIBYTE)
+    assert sizes["noise", "inpaint"].immunize == plan.request.batch_size
 
 
 def test_too_little_memory_for_one_image_is_said_before_anything_runs(plan):
