@@ -300,7 +300,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _immunize(options: argparse.Namespace) -> int:
-    from photoguard_eval.diffusion import EDITORS, identify_model
+    from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
     from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset
@@ -311,10 +311,11 @@ def _immunize(options: argparse.Namespace) -> int:
     attack = create_attack(options.attack, preset)
     if attack.instance.sees_prompt and options.prompt is None:
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
-    editor = "img2img" if options.mask is None else "inpaint"
+    identity = identify_model(_model_name(options), options.revision)
+    editor = default_editor(identity.kind, has_mask=options.mask is not None)
     recipe = Recipe(
         attack,
-        identify_model(_model_name(options), options.revision),
+        identity,
         EDITORS.create(editor).instance,
         preset.editors[editor],
         options.prompt,
@@ -341,7 +342,7 @@ def _immunize(options: argparse.Namespace) -> int:
 def _edit(options: argparse.Namespace) -> int:
     import torch
 
-    from photoguard_eval.diffusion import EDITORS
+    from photoguard_eval.diffusion import EDITORS, default_editor
     from photoguard_eval.evaluation.presets import find_preset
     from photoguard_eval.images import read_image, require_png, require_same_size, write_image
 
@@ -349,9 +350,9 @@ def _edit(options: argparse.Namespace) -> int:
     image, mask = _read_inputs(options)
     original = image if options.original is None else read_image(options.original)
     require_same_size(image, original, str(options.original))
-    editor = "img2img" if mask is None else "inpaint"
-    settings = find_preset(options.preset).editors[editor]
     model = _load_model(options)
+    editor = default_editor(model.kind, has_mask=mask is not None)
+    settings = find_preset(options.preset).editors[editor]
     edited = EDITORS.create(editor).instance.edit(
         model,
         image.to(model.device),

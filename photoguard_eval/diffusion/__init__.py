@@ -11,6 +11,8 @@ from photoguard_eval.diffusion.editors import (
     EditSettings,
     Img2ImgEditor,
     InpaintEditor,
+    InstructEditor,
+    default_editor,
     register_editor,
 )
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
@@ -34,9 +36,11 @@ __all__ = [
     "Editor",
     "Img2ImgEditor",
     "InpaintEditor",
+    "InstructEditor",
     "LatentDiffusion",
     "ModelIdentity",
     "Posterior",
+    "default_editor",
     "default_model",
     "identify_model",
     "load_architecture",

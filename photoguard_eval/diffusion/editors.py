@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
+from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, Posterior
 from photoguard_eval.errors import ConfigurationError, InvalidImageError
 from photoguard_eval.images import require_multiple, require_same_size
 from photoguard_eval.randomness import CaseGenerators
@@ -28,6 +28,8 @@ class EditSettings(BaseModel):
 
     Attributes:
         guidance_scale: Weight of the prompt in classifier-free guidance; 1 is no guidance.
+        image_guidance_scale: Weight of the image, for an instruction-following checkpoint; 1 is no guidance. 1.5 is the
+            default of its authors.
         num_inference_steps: Steps of the sampler.
         eta: Noise of the sampler: 0 is deterministic DDIM, 1 as much noise as DDPM.
         strength: How far a variation moves away from the image, in (0, 1]: the share of the steps that are run. The
@@ -42,6 +44,7 @@ class EditSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     guidance_scale: float = Field(7.5, ge=0, allow_inf_nan=False)
+    image_guidance_scale: float = Field(1.5, ge=0, allow_inf_nan=False)
     num_inference_steps: int = Field(100, ge=1, le=1000)
     eta: float = Field(1.0, ge=0, le=1)
     strength: float = Field(0.6, gt=0, le=1)
@@ -71,11 +74,13 @@ class EditInputs:
         masked_image: Latent distribution of the image with the region to edit painted gray; for an inpainting
             checkpoint.
         mask: The mask at the latents' size, (N, 1, h, w).
+        instructed: Mean latents of the image before scaling, (N, C, h, w); for an instruction-following checkpoint.
     """
 
     image: Posterior | None
     masked_image: Posterior | None
     mask: torch.Tensor
+    instructed: torch.Tensor | None = None
 
     def repeat(self, count: int) -> EditInputs:
         """Repeat the batch `count` times, repetition by repetition, so that one encoding serves many edits."""
@@ -83,16 +88,22 @@ class EditInputs:
             self.image and self.image.repeat(count),
             self.masked_image and self.masked_image.repeat(count),
             self.mask.repeat(count, 1, 1, 1),
+            None if self.instructed is None else self.instructed.repeat(count, 1, 1, 1),
         )
 
     def conditioning(self, generators: CaseGenerators | None = None) -> torch.Tensor | None:
-        """Return mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w); else None.
+        """Return what the UNet is given beside the latents, or None for a text-to-image checkpoint.
+
+        Mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w); latents of the image for an
+        instruction-following one, (N, C, h, w).
 
         Args:
-            generators: If given, the latents are a sample drawn from them; else the mean.
+            generators: If given, the latents of the masked image are a sample drawn from them; else the mean.
         """
         import torch
 
+        if self.instructed is not None:
+            return self.instructed
         if self.masked_image is None:
             return None
         masked = self.masked_image.draw(generators)
@@ -122,10 +133,25 @@ class Editor(ABC):
     Attributes:
         name: Identifier in presets and results.
         reads_mask: Whether the editor repaints a masked region and reads the rest; else it reads the whole image.
+        kinds: What kinds of checkpoints it runs on.
     """
 
     name: ClassVar[str]
     reads_mask: ClassVar[bool]
+    kinds: ClassVar[tuple[Kind, ...]] = ("inpainting", "text-to-image")
+
+    def require_kind(self, kind: Kind) -> None:
+        """Check that the editor runs on a kind of checkpoint.
+
+        Raises:
+            ConfigurationError: If it does not.
+        """
+        if kind not in self.kinds:
+            others = [name for name, editor in EDITORS.classes().items() if kind in editor.kinds]
+            raise ConfigurationError(
+                f"The editor {self.name!r} runs on checkpoints for {' and '.join(self.kinds)}, and this one is for "
+                f"{kind}. Use {' or '.join(others)}."
+            )
 
     @abstractmethod
     def prepare(
@@ -235,15 +261,17 @@ class Editor(ABC):
         Raises:
             InvalidImageError: If the sides do not fit the model, masks or originals do not fit the images, or the
                 channels are not RGB and one for the mask.
-            ConfigurationError: If there is not one mask, prompt, seed and original per image, or no image.
+            ConfigurationError: If there is not one mask, prompt, seed and original per image, no image, or the model is
+                of a kind that the editor does not run on.
         """
         import torch
 
+        self.require_kind(model.kind)
         _require_batch(images, masks, prompts, seeds, originals)
         require_multiple(images, model.size_multiple, "The image to edit")
         # One rule for what is repainted, what is encoded and what is pasted, also for a mask with soft edges.
         masks = (masks >= 0.5).to(images)
-        guided = settings.guidance_scale != 1
+        guided = settings.guidance_scale != 1 or model.kind == "instruction"
         with torch.no_grad():
             edited = self.denoise(
                 model,
@@ -377,6 +405,51 @@ class Img2ImgEditor(Editor):
         )
 
 
+@register_editor
+class InstructEditor(Editor):
+    """Edit the whole image after an instruction, with a checkpoint that is trained to follow them (InstructPix2Pix).
+
+    The image acts through its latents, which are given to the UNet at every step; the sampler starts from noise.
+    """
+
+    name = "instruct"
+    reads_mask = False
+    kinds = ("instruction",)
+
+    def prepare(
+        self, model: LatentDiffusion, images: torch.Tensor, masks: torch.Tensor, settings: EditSettings
+    ) -> EditInputs:
+        """See `Editor.prepare`."""
+        import torch
+
+        del masks, settings
+        return EditInputs(None, None, _latent_mask(model, torch.ones_like(images[:, :1])), model.encode(images))
+
+    def start(
+        self, model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators, settings: EditSettings
+    ) -> Start:
+        """See `Editor.start`."""
+        timesteps = model.scheduler(settings.num_inference_steps).timesteps
+        return Start(_initial_noise(model, inputs, generators), timesteps, inputs.conditioning(), None)
+
+
+def default_editor(kind: Kind, *, has_mask: bool) -> str:
+    """Return the editor that an adversary uses on a kind of checkpoint.
+
+    Args:
+        kind: Of the checkpoint.
+        has_mask: Whether a region to edit is marked.
+
+    Raises:
+        ConfigurationError: If one is marked and the checkpoint reads none.
+    """
+    if kind == "instruction":
+        if has_mask:
+            raise ConfigurationError("A checkpoint that follows instructions reads no mask. Leave the mask out.")
+        return InstructEditor.name
+    return InpaintEditor.name if has_mask else Img2ImgEditor.name
+
+
 @dataclass(frozen=True)
 class Frozen:
     """The part of the latents that a text-to-image checkpoint must not change.
@@ -423,6 +496,7 @@ def _denoise(
                 unconditional_embeddings=unconditional_embeddings,
                 guidance_scale=settings.guidance_scale,
                 conditioning=start.conditioning,
+                image_guidance_scale=settings.image_guidance_scale,
             )
             noise = generators.normal(latents.shape[1:], latents) if settings.eta > 0 else None
             latents = scheduler.step(
@@ -436,9 +510,10 @@ def _denoise(
 
 def _initial_noise(model: LatentDiffusion, inputs: EditInputs, generators: CaseGenerators) -> torch.Tensor:
     shape = (model.latent_channels, *inputs.mask.shape[-2:])
-    like = inputs.image or inputs.masked_image
+    latents = inputs.image or inputs.masked_image
+    like = inputs.instructed if latents is None else latents.mean
     assert like is not None
-    return generators.normal(shape, like.mean)
+    return generators.normal(shape, like)
 
 
 def _painted_gray(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

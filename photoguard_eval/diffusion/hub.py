@@ -27,6 +27,7 @@ PUBLISHED = {
     "stable-diffusion-v1-5/stable-diffusion-inpainting": HubModel("8a4288a76071f7280aedbdb3253bdb9e9d5d84bb", 2.1),
     "stable-diffusion-v1-5/stable-diffusion-v1-5": HubModel("451f4fe16113bff5a5d2269ed5ad43b0592e9a14", 4.3),
     "sd2-community/stable-diffusion-2-inpainting": HubModel("5f74973cbb64c8568780732c17f43eb269d63a0d", 5.2),
+    "timbrooks/instruct-pix2pix": HubModel("31519b5cb02a7fd89b906d88731cd4d6a7bbf88d", 4.3),
     "stabilityai/sd-turbo": HubModel("b261bac6fd2cf515557d5d0707481eafa0485ec2", 5.2),
 }
 """The checkpoints that results are published on, each pinned to a commit."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from photoguard_eval.randomness import CaseGenerators
 
-Kind = Literal["inpainting", "text-to-image"]
+Kind = Literal["inpainting", "text-to-image", "instruction"]
+"""What a UNet was trained for: to repaint a region, to draw from text, or to follow instructions on an image."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class LatentDiffusion:
             scheduler_config: Configuration of any scheduler of diffusers; sampling is by DDIM.
 
         Raises:
-            ModelError: If the UNet's channels fit neither text-to-image nor inpainting.
+            ModelError: If the UNet's channels fit no kind.
         """
         self.vae = vae.eval().requires_grad_(False)
         self.unet = unet.eval().requires_grad_(False)
@@ -216,11 +217,13 @@ class LatentDiffusion:
         unconditional_embeddings: torch.Tensor | None = None,
         guidance_scale: float = 1.0,
         conditioning: torch.Tensor | None = None,
+        image_guidance_scale: float = 1.0,
     ) -> torch.Tensor:
         """Run the UNet, with classifier-free guidance where it has an effect.
 
-        Both branches of guidance run in one call. With a scale of 1, or without unconditional embeddings, only the
-        conditional branch runs.
+        All branches of guidance run in one call. With scales of 1, or without unconditional embeddings, only the
+        conditional branch runs. An instruction-following checkpoint is guided away from the image without the text, and
+        from neither (Brooks et al. 2023, Eq. 3).
 
         Args:
             latents: Shape (N, C, h, w).
@@ -228,7 +231,9 @@ class LatentDiffusion:
             prompt_embeddings: Shape (N, tokens, width).
             unconditional_embeddings: Embeddings of the empty prompt, same shape.
             guidance_scale: Weight of the conditional branch, see Ho and Salimans 2022.
-            conditioning: Mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w).
+            conditioning: Mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w); latents
+                of the image for an instruction-following one, (N, C, h, w).
+            image_guidance_scale: Weight of the image, for an instruction-following checkpoint.
 
         Returns:
             The prediction in the parametrisation of the checkpoint (noise, v, …), shape (N, C, h, w).
@@ -237,9 +242,21 @@ class LatentDiffusion:
 
         inputs = latents if conditioning is None else torch.cat([latents, conditioning], dim=1)
         inputs = inputs.to(self.dtype)
-        if unconditional_embeddings is None or guidance_scale == 1:
+        image_guided = self.kind == "instruction" and image_guidance_scale != 1
+        if unconditional_embeddings is None or (guidance_scale == 1 and not image_guided):
             prediction: torch.Tensor = self.unet(inputs, timestep, prompt_embeddings, return_dict=False)[0]
             return prediction
+        if self.kind == "instruction":
+            neither = torch.cat([latents.to(self.dtype), torch.zeros_like(inputs[:, latents.shape[1] :])], dim=1)
+            with_text, with_image, without = self.unet(
+                torch.cat([inputs, inputs, neither]),
+                timestep,
+                torch.cat([prompt_embeddings, unconditional_embeddings, unconditional_embeddings]),
+                return_dict=False,
+            )[0].chunk(3)
+            toward_image: torch.Tensor = without + image_guidance_scale * (with_image - without)
+            toward_text: torch.Tensor = guidance_scale * (with_text - with_image)
+            return toward_image + toward_text
         both = self.unet(
             torch.cat([inputs, inputs]),
             timestep,
@@ -334,16 +351,18 @@ def kind_of_unet(input_channels: int, latent_channels: int) -> Kind:
     """Tell what a UNet was trained for from the channels it takes.
 
     Raises:
-        ModelError: If they fit neither kind.
+        ModelError: If they fit no kind.
     """
     if input_channels == latent_channels:
         return "text-to-image"
     if input_channels == 2 * latent_channels + 1:
         return "inpainting"
+    if input_channels == 2 * latent_channels:
+        return "instruction"
     raise ModelError(
         f"The UNet takes {input_channels} channels for {latent_channels} latent channels. Supported are "
-        f"{latent_channels} (text-to-image) and {2 * latent_channels + 1} (inpainting: latents, mask and latents of "
-        "the masked image)."
+        f"{latent_channels} (text-to-image), {2 * latent_channels} (instructions: latents and the image's latents) and "
+        f"{2 * latent_channels + 1} (inpainting: latents, mask and latents of the masked image)."
     )
 
 

@@ -280,6 +280,8 @@ def _plan_editors(
 ) -> dict[str, PlannedEditor]:
     editors = {}
     for name, settings in preset.editors.items():
+        if model.kind not in EDITORS.find(name).kinds:
+            continue
         if request.composite is not None:
             settings = settings.changed(composite=request.composite)
         editors[name] = PlannedEditor(

@@ -21,7 +21,7 @@ class Preset:
         name: Identifier on the command line.
         description: What it is for, one sentence.
         cases: How many cases, spread over the dataset; None for all.
-        editors: Settings of each editor, in the order of the report.
+        editors: Settings of each editor, in the order of the report; those that run on the model are used.
         attack_defaults: Constructor arguments by the attack's name, used where a spec gives none.
         attack_steps: Gradient steps of the other gradient attacks of the package, likewise; None for their own.
     """
@@ -35,9 +35,9 @@ class Preset:
 
 
 def _editors(steps: int) -> dict[str, EditSettings]:
-    """Edit with guidance 7.5 and eta 1 (Table 8) in the given number of steps."""
+    """Edit with guidance 7.5 and eta 1 (Table 8) in the given number of steps, by whatever the checkpoint can."""
     settings = EditSettings(num_inference_steps=steps, guidance_scale=7.5, eta=1.0)
-    return {"inpaint": settings, "img2img": settings}
+    return {"inpaint": settings, "img2img": settings, "instruct": settings}
 
 
 PRESETS = {

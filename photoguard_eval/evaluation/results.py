@@ -166,7 +166,7 @@ class ModelInfo(_Frozen):
     name: str
     revision: str
     weights_sha256: str
-    kind: Literal["inpainting", "text-to-image"]
+    kind: Literal["inpainting", "text-to-image", "instruction"]
     dtype: str
     device: str
 

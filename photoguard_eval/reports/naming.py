@@ -44,6 +44,7 @@ _EDITORS = {
         "The whole image is redrawn after the prompt, starting from the image; no mask is used.",
         False,
     ),
+    "instruct": EditorText("Instruction", "The whole image is edited after an instruction; no mask is used.", False),
 }
 
 

@@ -10,11 +10,13 @@ from diffusers import (
     DDIMScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
+    StableDiffusionInstructPix2PixPipeline,
 )
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion import EDITORS, EditSettings, LatentDiffusion, load_model
-from tests.tiny import SIDE, half_masks, random_images, tiny_components
+from photoguard_eval.diffusion import EDITORS, EditSettings, LatentDiffusion, default_editor, load_model
+from photoguard_eval.errors import ConfigurationError
+from tests.tiny import SIDE, half_masks, random_images, tiny_components, tiny_model
 
 TOLERANCE = 1e-4
 PROMPTS = ["a dog in a meadow", "a red cat at sunset"]
@@ -90,6 +92,46 @@ def test_img2img_agrees_with_the_pipeline(strength, prediction_type, eta):
     edited = EDITORS.create("img2img").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
     assert (edited - reference).abs().max() < TOLERANCE
     assert (edited - images).abs().mean() > 0.01, "an edit that changes nothing would agree with anything"
+
+
+@pytest.mark.parametrize(("guidance", "image_guidance"), [(7.5, 1.5), (7.5, 1.0), (1.5, 2.5)])
+def test_instructions_agree_with_the_pipeline(guidance, image_guidance):
+    parts = tiny_components(8)
+    pipeline = StableDiffusionInstructPix2PixPipeline(
+        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    model = build(StableDiffusionInpaintPipeline, tiny_components(8))[1]
+    images = random_images(2)
+    reference = pipeline(
+        prompt=PROMPTS,
+        image=images,
+        num_inference_steps=6,
+        guidance_scale=guidance,
+        image_guidance_scale=image_guidance,
+        eta=1.0,
+        generator=generators(),
+        output_type="pt",
+    ).images
+    settings = EditSettings(num_inference_steps=6, guidance_scale=guidance, image_guidance_scale=image_guidance)
+    edited = EDITORS.create("instruct").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
+    assert (edited - reference).abs().max() < TOLERANCE
+    assert (edited - images).abs().mean() > 0.01, "an edit that changes nothing would agree with anything"
+
+
+@pytest.mark.parametrize(("editor", "channels", "advice"), [("inpaint", 8, "instruct"), ("instruct", 9, "inpaint or")])
+def test_an_editor_refuses_a_checkpoint_of_another_kind(editor, channels, advice):
+    model = tiny_model(input_channels=channels)
+    with pytest.raises(ConfigurationError, match=f"The editor '{editor}' runs on checkpoints for .* Use {advice}"):
+        EDITORS.create(editor).instance.edit(model, random_images(1), half_masks(1), ["x"], [0], EditSettings())
+
+
+def test_the_editor_follows_from_the_checkpoint_and_the_mask():
+    assert default_editor("instruction", has_mask=False) == "instruct"
+    assert default_editor("inpainting", has_mask=True) == "inpaint"
+    assert default_editor("text-to-image", has_mask=False) == "img2img"
+    with pytest.raises(ConfigurationError, match="reads no mask"):
+        default_editor("instruction", has_mask=True)
 
 
 def test_a_soft_mask_is_cut_where_the_pipeline_cuts_it():

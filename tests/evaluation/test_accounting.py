@@ -45,6 +45,7 @@ def test_every_published_model_is_described():
         (INPAINTING, 859_535_364, 123_060_480),
         ("sd2-community/stable-diffusion-2-inpainting", 865_925_124, 340_387_840),
         ("stabilityai/sd-turbo", 865_910_724, 340_387_840),
+        ("timbrooks/instruct-pix2pix", 859_532_484, 123_060_480),
     ],
 )
 def test_architectures_have_the_published_number_of_parameters(name, unet, text_encoder):
