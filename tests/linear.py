@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler
 from torch import nn
 from transformers import CLIPTokenizer
 
-from photoguard_eval.diffusion import LatentDiffusion
+from photoguard_eval.diffusion import LatentDiffusion, TextEncoder
 from tests.tiny import TOKENIZER
 
 SIDE = 8
@@ -29,6 +29,7 @@ class LinearAutoencoder(nn.Module):
             torch.randn((CHANNELS, 3, 2, 2), generator=generator, dtype=torch.float64) * size for size in (0.3, 0.1)
         )
         self.encoder, self.decoder = nn.Identity(), nn.Identity()
+        self.dtype = torch.float64
         self.config = SimpleNamespace(latent_channels=CHANNELS, block_out_channels=(1, 1), scaling_factor=SCALE)
 
     def encode(self, images: torch.Tensor, return_dict: bool) -> tuple[Any]:
@@ -91,14 +92,14 @@ class LookupTextEncoder(nn.Module):
         generator = torch.Generator().manual_seed(5)
         self.table = torch.randn((tokens, 6), generator=generator, dtype=torch.float64)
 
-    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor]:
-        return (self.table[ids],)
+    def forward(self, ids: torch.Tensor, output_hidden_states: bool) -> SimpleNamespace:
+        assert not output_hidden_states
+        return SimpleNamespace(last_hidden_state=self.table[ids])
 
 
 def linear_model(input_channels: int = 2 * CHANNELS + 1) -> LatentDiffusion:
     """Build the model; its UNet predicts noise."""
     tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER)
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    return LatentDiffusion(
-        LinearAutoencoder(), LinearUnet(input_channels), LookupTextEncoder(len(tokenizer)), tokenizer, scheduler.config
-    )
+    text = TextEncoder((LookupTextEncoder(len(tokenizer)),), (tokenizer,))
+    return LatentDiffusion(LinearAutoencoder(), LinearUnet(input_channels), text, scheduler.config)

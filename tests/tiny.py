@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion import LatentDiffusion
+from photoguard_eval.diffusion import LatentDiffusion, TextEncoder
 
 TOKENIZER = resources.embedded_checkpoints()["inpaint-a"] / "tokenizer"
 SIDE = 32
@@ -74,12 +74,41 @@ def tiny_components(
     }
 
 
+def tiny_xl_components(input_channels: int = 9, seed: int = 0) -> dict[str, Any]:
+    """Build the components of a pipeline of Stable Diffusion XL: two text encoders, and a UNet told of sizes."""
+    state = torch.random.get_rng_state()
+    parts = tiny_components(input_channels, seed)
+    torch.manual_seed(seed + 1)
+    first = parts["text_encoder"].config
+    second = CLIPTextConfig(**{**first.to_dict(), "hidden_size": 24, "projection_dim": 12})
+    unet = UNet2DConditionModel.from_config(
+        parts["unet"].config,
+        cross_attention_dim=first.hidden_size + second.hidden_size,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + second.projection_dim,
+    )
+    text_encoder = CLIPTextModelWithProjection(second)
+    torch.random.set_rng_state(state)
+    return {
+        **parts,
+        "unet": unet.eval(),
+        "text_encoder_2": text_encoder.eval(),
+        "tokenizer_2": CLIPTokenizer.from_pretrained(TOKENIZER),
+    }
+
+
 def tiny_model(**options: Any) -> LatentDiffusion:
     """Build a tiny model."""
-    parts = tiny_components(**options)
-    return LatentDiffusion(
-        parts["vae"], parts["unet"], parts["text_encoder"], parts["tokenizer"], parts["scheduler"].config
-    )
+    return assemble(tiny_components(**options))
+
+
+def assemble(parts: dict[str, Any]) -> LatentDiffusion:
+    """Put the components of a pipeline together."""
+    encoders = tuple(parts[name] for name in ("text_encoder", "text_encoder_2") if name in parts)
+    tokenizers = tuple(parts[name] for name in ("tokenizer", "tokenizer_2") if name in parts)
+    text = TextEncoder(encoders, tokenizers, empty_is_zero=len(encoders) > 1)
+    return LatentDiffusion(parts["vae"], parts["unet"], text, parts["scheduler"].config)
 
 
 def random_images(count: int, seed: int = 0, side: int = SIDE) -> torch.Tensor:

@@ -28,7 +28,7 @@ from photoguard_eval.randomness import CaseGenerators
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import Editor, LatentDiffusion
+    from photoguard_eval.diffusion import Editor, LatentDiffusion, PromptEmbeddings
 
 
 @register_attack
@@ -231,12 +231,12 @@ class _PairedGenerators(CaseGenerators):
         return super().normal(shape, like).repeat(2, *[1] * len(shape))
 
 
-def _words(model: LatentDiffusion, prompts: Sequence[str], embeddings: torch.Tensor) -> torch.Tensor:
+def _words(model: LatentDiffusion, prompts: Sequence[str], embeddings: PromptEmbeddings) -> torch.Tensor:
     """Mark the tokens of the prompts themselves, without those of beginning, end and padding, (N, tokens)."""
     import torch
 
-    tokens = embeddings.shape[1]
-    marks = torch.zeros(embeddings.shape[:2]).to(embeddings)
+    tokens = embeddings.tokens.shape[1]
+    marks = torch.zeros(embeddings.tokens.shape[:2]).to(embeddings.tokens)
     for row, count in zip(marks, model.token_counts(prompts), strict=True):
         row[1 : min(count, tokens) - 1] = 1
     return marks

@@ -24,7 +24,7 @@ from photoguard_eval.attacks.targets import encode_target
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.diffusion import LatentDiffusion, PromptEmbeddings
     from photoguard_eval.randomness import CaseGenerators
 
 REFERENCE_LATENTS = 4 * 64 * 64
@@ -60,11 +60,11 @@ class DenoisingAttack(GradientAttack):
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
         self.prompt = prompt
 
-    def _embedded_prompt(self, model: LatentDiffusion, batch: AttackBatch) -> torch.Tensor:
+    def _embedded_prompt(self, model: LatentDiffusion, batch: AttackBatch) -> PromptEmbeddings:
         return model.embed_prompts([self.prompt] * len(batch))
 
 
-def denoising_error(model: LatentDiffusion, sample: Noised, prompt: torch.Tensor) -> torch.Tensor:
+def denoising_error(model: LatentDiffusion, sample: Noised, prompt: PromptEmbeddings) -> torch.Tensor:
     """Return the training loss of each image, ‖ε_θ(z_t, t, c) − ε‖² as a mean over the latents, (N,)."""
     errors: torch.Tensor = (sample.predicted_noise(model, prompt) - sample.noise).square().flatten(1).mean(dim=1)
     return errors

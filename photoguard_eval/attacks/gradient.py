@@ -14,7 +14,7 @@ from photoguard_eval.attacks.targets import encode_target, require_target, requi
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import Editor, LatentDiffusion
+    from photoguard_eval.diffusion import Editor, LatentDiffusion, PromptEmbeddings
     from photoguard_eval.randomness import CaseGenerators
 
 DEFAULT_STEP_SIZE = 2 / 255
@@ -151,7 +151,7 @@ class Noised:
     latents: torch.Tensor
     conditioning: torch.Tensor | None
 
-    def predicted_noise(self, model: LatentDiffusion, prompt_embeddings: torch.Tensor) -> torch.Tensor:
+    def predicted_noise(self, model: LatentDiffusion, prompt_embeddings: PromptEmbeddings) -> torch.Tensor:
         """Return ε_θ, (N, C, h, w), whatever the checkpoint was trained to predict."""
         return _predicted_noise(model, self.latents, self.timesteps, prompt_embeddings, self.conditioning)
 
@@ -189,7 +189,7 @@ def first_prediction(
     batch: AttackBatch,
     images: torch.Tensor,
     masks: torch.Tensor,
-    prompt_embeddings: torch.Tensor,
+    prompt_embeddings: PromptEmbeddings,
     generator: CaseGenerators,
     denoising_steps: int,
 ) -> torch.Tensor:
@@ -200,7 +200,7 @@ def first_prediction(
         batch: How the images are edited.
         images: Perturbed images of the batch.
         masks: Shape (N, 1, H, W), 1 = region to edit.
-        prompt_embeddings: Shape (N, tokens, width).
+        prompt_embeddings: One per image.
         generator: Gives the noise that the edit starts from.
         denoising_steps: Length of the schedule.
     """
@@ -217,7 +217,7 @@ def _predicted_noise(
     model: LatentDiffusion,
     latents: torch.Tensor,
     timesteps: torch.Tensor,
-    prompt_embeddings: torch.Tensor,
+    prompt_embeddings: PromptEmbeddings,
     conditioning: torch.Tensor | None,
 ) -> torch.Tensor:
     prediction = model.predict_noise(latents, timesteps, prompt_embeddings, conditioning=conditioning)

@@ -25,6 +25,7 @@ from photoguard_eval.diffusion.loading import (
     load_model,
     require_device,
 )
+from photoguard_eval.diffusion.text import PromptEmbeddings, TextEncoder
 
 __all__ = [
     "DEFAULT_GPU_MODEL",
@@ -40,6 +41,8 @@ __all__ = [
     "LatentDiffusion",
     "ModelIdentity",
     "Posterior",
+    "PromptEmbeddings",
+    "TextEncoder",
     "default_editor",
     "default_model",
     "identify_model",

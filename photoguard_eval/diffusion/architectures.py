@@ -14,7 +14,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
-from photoguard_eval.diffusion.loading import dtype_of, find_folder, read_configurations
+from photoguard_eval.diffusion.loading import dtype_of, empty_is_zero, find_folder, read_configurations
+from photoguard_eval.diffusion.text import TextEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +52,22 @@ def load_architecture(name_or_path: str, *, dtype: str = "float32", revision: st
 def _lay_out(configurations: Mapping[str, Any], numbers: torch.dtype) -> LatentDiffusion:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from torch._subclasses.fake_tensor import FakeTensorMode
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     with FakeTensorMode(allow_non_fake_inputs=True), _made_in(numbers):
         vae: Any = AutoencoderKL.from_config(configurations["vae"])  # type: ignore[no-untyped-call]
         unet: Any = UNet2DConditionModel.from_config(configurations["unet"])  # type: ignore[no-untyped-call]
-        text_encoder = CLIPTextModel(CLIPTextConfig(**configurations["text_encoder"]))
-    limit = text_encoder.config.max_position_embeddings
-    return LatentDiffusion(vae, unet, text_encoder, _BlankTokenizer(limit), configurations["scheduler"])
+        encoders = tuple(
+            kind(CLIPTextConfig(**configurations[name]))
+            for name, kind in (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
+            if name in configurations
+        )
+    text = TextEncoder(
+        encoders,
+        tuple(_BlankTokenizer(encoder.config.max_position_embeddings) for encoder in encoders),
+        empty_is_zero(configurations["model"]),
+    )
+    return LatentDiffusion(vae, unet, text, configurations["scheduler"])
 
 
 @contextmanager

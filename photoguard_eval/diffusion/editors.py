@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, Posterior
+from photoguard_eval.diffusion.text import PromptEmbeddings
 from photoguard_eval.errors import ConfigurationError, InvalidImageError
 from photoguard_eval.images import require_multiple, require_same_size
 from photoguard_eval.randomness import CaseGenerators
@@ -201,8 +202,8 @@ class Editor(ABC):
         self,
         model: LatentDiffusion,
         inputs: EditInputs,
-        prompt_embeddings: torch.Tensor,
-        unconditional_embeddings: torch.Tensor | None,
+        prompt_embeddings: PromptEmbeddings,
+        unconditional_embeddings: PromptEmbeddings | None,
         generators: CaseGenerators,
         settings: EditSettings,
         gradient_steps: int | None = None,
@@ -212,8 +213,8 @@ class Editor(ABC):
         Args:
             model: The model.
             inputs: From `prepare`.
-            prompt_embeddings: Shape (N, tokens, width).
-            unconditional_embeddings: Of the empty prompt, for guidance; None for no guidance.
+            prompt_embeddings: Of the prompts of the edits.
+            unconditional_embeddings: What guidance leads away from; None for no guidance.
             generators: One per edit.
             settings: Hyper-parameters.
             gradient_steps: Keep only so many last steps on the graph; None for all.
@@ -277,7 +278,7 @@ class Editor(ABC):
                 model,
                 self.prepare(model, images, masks, settings),
                 model.embed_prompts(prompts),
-                model.embed_prompts([""] * len(prompts)) if guided else None,
+                model.unconditional(len(prompts)) if guided else None,
                 CaseGenerators.from_seeds(seeds),
                 settings,
             ).clamp(0, 1)
@@ -384,8 +385,8 @@ class Img2ImgEditor(Editor):
         self,
         model: LatentDiffusion,
         inputs: EditInputs,
-        prompt_embeddings: torch.Tensor,
-        unconditional_embeddings: torch.Tensor | None,
+        prompt_embeddings: PromptEmbeddings,
+        unconditional_embeddings: PromptEmbeddings | None,
         generators: CaseGenerators,
         settings: EditSettings,
         gradient_steps: int | None = None,
@@ -473,8 +474,8 @@ class Frozen:
 def _denoise(
     model: LatentDiffusion,
     start: Start,
-    prompt_embeddings: torch.Tensor,
-    unconditional_embeddings: torch.Tensor | None,
+    prompt_embeddings: PromptEmbeddings,
+    unconditional_embeddings: PromptEmbeddings | None,
     generators: CaseGenerators,
     settings: EditSettings,
     gradient_steps: int | None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoguard_eval.diffusion.weights import COMPONENTS, HALF, without_weights
+from photoguard_eval.diffusion.weights import COMPONENTS, HALF, SECOND_TEXT, without_weights
 from photoguard_eval.errors import ModelError
 
 
@@ -27,6 +27,8 @@ PUBLISHED = {
     "stable-diffusion-v1-5/stable-diffusion-inpainting": HubModel("8a4288a76071f7280aedbdb3253bdb9e9d5d84bb", 2.1),
     "stable-diffusion-v1-5/stable-diffusion-v1-5": HubModel("451f4fe16113bff5a5d2269ed5ad43b0592e9a14", 4.3),
     "sd2-community/stable-diffusion-2-inpainting": HubModel("5f74973cbb64c8568780732c17f43eb269d63a0d", 5.2),
+    "stabilityai/stable-diffusion-xl-base-1.0": HubModel("462165984030d82259a11f4367a4eed129e94a7b", 13.9),
+    "diffusers/stable-diffusion-xl-1.0-inpainting-0.1": HubModel("115134f363124c53c7d878647567d04daf26e41e", 13.9),
     "timbrooks/instruct-pix2pix": HubModel("31519b5cb02a7fd89b906d88731cd4d6a7bbf88d", 4.3),
     "stabilityai/sd-turbo": HubModel("b261bac6fd2cf515557d5d0707481eafa0485ec2", 5.2),
 }
@@ -112,7 +114,8 @@ def _fetch(repository: str, revision: str | None, *, local_files_only: bool) -> 
         )
 
     kinds = ("*.json", "*.txt", "*.safetensors")
-    patterns = ["model_index.json", *(f"{component}/{kind}" for component in COMPONENTS for kind in kinds)]
+    names = (*COMPONENTS, *SECOND_TEXT)
+    patterns = ["model_index.json", *(f"{component}/{kind}" for component in names for kind in kinds)]
     folder = fetch(patterns, [f"*.{HALF}*", "*.non_ema.*"])
     lacking = without_weights(folder)
     return fetch([f"{component}/*.{HALF}*" for component in lacking], ["*.bin"]) if lacking else folder

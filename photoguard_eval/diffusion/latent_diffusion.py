@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from photoguard_eval.diffusion.text import PromptEmbeddings, TextEncoder
 from photoguard_eval.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
@@ -53,14 +53,13 @@ class LatentDiffusion:
     Images are in [0, 1]; the model's own [-1, 1] does not leave this class.
     """
 
-    def __init__(self, vae: Any, unet: Any, text_encoder: Any, tokenizer: Any, scheduler_config: Any) -> None:
+    def __init__(self, vae: Any, unet: Any, text: TextEncoder, scheduler_config: Any) -> None:
         """Put components of diffusers together and freeze them.
 
         Args:
             vae: An `AutoencoderKL`.
             unet: A `UNet2DConditionModel`.
-            text_encoder: A `CLIPTextModel`.
-            tokenizer: Its tokenizer.
+            text: What encodes prompts.
             scheduler_config: Configuration of any scheduler of diffusers; sampling is by DDIM.
 
         Raises:
@@ -68,8 +67,9 @@ class LatentDiffusion:
         """
         self.vae = vae.eval().requires_grad_(False)
         self.unet = unet.eval().requires_grad_(False)
-        self.text_encoder = text_encoder.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.text = text
+        for encoder in text.encoders:
+            encoder.eval().requires_grad_(False)
         self._scheduler_config = scheduler_config
         self._schedulers: dict[int, Any] = {}
         self._gray: dict[tuple[int, int], Posterior] = {}
@@ -183,38 +183,32 @@ class LatentDiffusion:
             Shape (N, 3, h · f, w · f), float32, around [0, 1] but not clipped to it, so that gradients flow.
         """
         scale, shift = self._scale_and_shift
-        images: torch.Tensor = self.vae.decode((latents / scale + shift).to(self.dtype), return_dict=False)[0]
+        images: torch.Tensor = self.vae.decode((latents / scale + shift).to(self.vae.dtype), return_dict=False)[0]
         return _at_least_float32(images) / 2 + 0.5
 
-    def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
+    def embed_prompts(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Encode prompts.
 
         Args:
             prompts: N texts; one longer than the text encoder's limit is cut, with a warning.
-
-        Returns:
-            Shape (N, tokens, width), without gradient.
         """
-        import torch
+        return self.text.embed(prompts, self.device)
 
-        limit = self.tokenizer.model_max_length
-        ids = self.tokenizer(
-            list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
-        ).input_ids
-        for prompt, length in zip(prompts, self.token_counts(prompts), strict=True):
-            if length > limit:
-                warnings.warn(f"The prompt is cut to {limit} tokens of {length}: {prompt!r}", stacklevel=2)
-        with torch.no_grad():
-            embeddings: torch.Tensor = self.text_encoder(ids.to(self.device))[0]
-        return embeddings
+    def unconditional(self, count: int) -> PromptEmbeddings:
+        """Return what classifier-free guidance leads away from.
+
+        Args:
+            count: How many times.
+        """
+        return self.text.unconditional(count, self.device)
 
     def predict_noise(
         self,
         latents: torch.Tensor,
         timestep: torch.Tensor,
-        prompt_embeddings: torch.Tensor,
+        prompt_embeddings: PromptEmbeddings,
         *,
-        unconditional_embeddings: torch.Tensor | None = None,
+        unconditional_embeddings: PromptEmbeddings | None = None,
         guidance_scale: float = 1.0,
         conditioning: torch.Tensor | None = None,
         image_guidance_scale: float = 1.0,
@@ -228,8 +222,8 @@ class LatentDiffusion:
         Args:
             latents: Shape (N, C, h, w).
             timestep: Scalar, or shape (N,).
-            prompt_embeddings: Shape (N, tokens, width).
-            unconditional_embeddings: Embeddings of the empty prompt, same shape.
+            prompt_embeddings: Of N prompts.
+            unconditional_embeddings: What guidance leads away from, as many.
             guidance_scale: Weight of the conditional branch, see Ho and Salimans 2022.
             conditioning: Mask and latents of the masked image for an inpainting checkpoint, (N, C + 1, h, w); latents
                 of the image for an instruction-following one, (N, C, h, w).
@@ -244,28 +238,35 @@ class LatentDiffusion:
         inputs = inputs.to(self.dtype)
         image_guided = self.kind == "instruction" and image_guidance_scale != 1
         if unconditional_embeddings is None or (guidance_scale == 1 and not image_guided):
-            prediction: torch.Tensor = self.unet(inputs, timestep, prompt_embeddings, return_dict=False)[0]
-            return prediction
+            return self._run_unet(inputs, timestep, prompt_embeddings)
         if self.kind == "instruction":
             neither = torch.cat([latents.to(self.dtype), torch.zeros_like(inputs[:, latents.shape[1] :])], dim=1)
-            with_text, with_image, without = self.unet(
+            with_text, with_image, without = self._run_unet(
                 torch.cat([inputs, inputs, neither]),
                 timestep,
-                torch.cat([prompt_embeddings, unconditional_embeddings, unconditional_embeddings]),
-                return_dict=False,
-            )[0].chunk(3)
+                PromptEmbeddings.join([prompt_embeddings, unconditional_embeddings, unconditional_embeddings]),
+            ).chunk(3)
             toward_image: torch.Tensor = without + image_guidance_scale * (with_image - without)
             toward_text: torch.Tensor = guidance_scale * (with_text - with_image)
             return toward_image + toward_text
-        both = self.unet(
+        unconditional, conditional = self._run_unet(
             torch.cat([inputs, inputs]),
             timestep,
-            torch.cat([unconditional_embeddings, prompt_embeddings]),
-            return_dict=False,
-        )[0]
-        unconditional, conditional = both.chunk(2)
+            PromptEmbeddings.join([unconditional_embeddings, prompt_embeddings]),
+        ).chunk(2)
         guided: torch.Tensor = unconditional + guidance_scale * (conditional - unconditional)
         return guided
+
+    def _run_unet(self, inputs: torch.Tensor, timestep: torch.Tensor, prompts: PromptEmbeddings) -> torch.Tensor:
+        """Run the UNet, and tell one with two text encoders the size of the image too (Podell et al. 2023, 2.2)."""
+        options: dict[str, Any] = {}
+        if prompts.pooled is not None:
+            height, width = (side * self.downscale_factor for side in inputs.shape[-2:])
+            # Size of the original, corner of the crop, size of the result.
+            sizes = prompts.pooled.new_tensor([height, width, 0, 0, height, width]).expand(len(inputs), -1)
+            options["added_cond_kwargs"] = {"text_embeds": prompts.pooled, "time_ids": sizes}
+        prediction: torch.Tensor = self.unet(inputs, timestep, prompts.tokens, return_dict=False, **options)[0]
+        return prediction
 
     def scheduler(self, steps: int) -> Any:
         """Return a DDIM scheduler of diffusers set to a number of steps.
@@ -340,11 +341,11 @@ class LatentDiffusion:
         return float(config.scaling_factor), float(getattr(config, "shift_factor", None) or 0.0)
 
     def _latent_distribution(self, images: torch.Tensor) -> Any:
-        return self.vae.encode((images * 2 - 1).to(self.dtype), return_dict=False)[0]
+        return self.vae.encode((images * 2 - 1).to(self.vae.dtype), return_dict=False)[0]
 
     def token_counts(self, prompts: Sequence[str]) -> list[int]:
         """Return how many tokens each prompt has, those of its beginning and its end included."""
-        return [len(ids) for ids in self.tokenizer(list(prompts), padding=False, truncation=False).input_ids]
+        return self.text.token_counts(prompts)
 
 
 def kind_of_unet(input_channels: int, latent_channels: int) -> Kind:

@@ -8,11 +8,19 @@ from photoguard_eval.errors import ModelError
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
-WITH_WEIGHTS = ("vae", "unet", "text_encoder")
-"""Components that have weights."""
+SECOND_TEXT = ("text_encoder_2", "tokenizer_2")
+"""What Stable Diffusion XL has besides."""
+
+WITH_WEIGHTS = ("vae", "unet", "text_encoder", "text_encoder_2")
+"""Components that have weights, where they are there."""
 
 HALF = "fp16"
 """Name of the variant in half precision; some checkpoints have no other weights in safetensors."""
+
+
+def components_of(folder: Path) -> list[str]:
+    """Return the components that are loaded of a checkpoint's folder."""
+    return [*COMPONENTS, *(component for component in SECOND_TEXT if (folder / component).is_dir())]
 
 
 def without_weights(folder: Path) -> list[str]:
@@ -20,7 +28,9 @@ def without_weights(folder: Path) -> list[str]:
     return [
         component
         for component in WITH_WEIGHTS
-        if not _has(folder / component, None) and not _has(folder / component, HALF)
+        if component in components_of(folder)
+        and not _has(folder / component, None)
+        and not _has(folder / component, HALF)
     ]
 
 
@@ -51,7 +61,9 @@ def _is_of(path: Path, variant: str | None) -> bool:
 
 def files_of(folder: Path) -> list[Path]:
     """Return the files that decide what the loaded model is, component by component."""
-    return sorted(path for component in COMPONENTS for path in (folder / component).iterdir() if _takes_part(path))
+    return sorted(
+        path for component in components_of(folder) for path in (folder / component).iterdir() if _takes_part(path)
+    )
 
 
 def refuse_pickles(folder: Path) -> None:

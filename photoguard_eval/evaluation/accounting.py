@@ -237,7 +237,7 @@ def example_batch(model: LatentDiffusion, editor: Editor, settings: EditSettings
 
 def weights(model: LatentDiffusion) -> list[torch.Tensor]:
     """Return all parameters and buffers of a model."""
-    parts = (model.vae, model.unet, model.text_encoder)
+    parts = (model.vae, model.unet, *model.text.encoders)
     return [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
 
 

@@ -219,7 +219,7 @@ def test_dayn(model, batch):
     jacobian = SCALE * np.concatenate([signal**0.5 * hand.mean, np.zeros((LATENTS + positions, len(hand.x)))])
     layer = model.unet.attn2
     width = layer.to_q.weight.shape[0] // layer.heads
-    keys = (model.embed_prompts([PROMPT])[0] @ layer.to_k.weight.T).detach().numpy()
+    keys = (model.embed_prompts([PROMPT]).tokens[0] @ layer.to_k.weight.T).detach().numpy()
     # "a dog in a meadow": five words after the token of the beginning.
     words = slice(1, 6)
     gradient = 0

@@ -11,12 +11,14 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLInpaintPipeline,
 )
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion import EDITORS, EditSettings, LatentDiffusion, default_editor, load_model
+from photoguard_eval.diffusion import EDITORS, EditSettings, default_editor, load_model
 from photoguard_eval.errors import ConfigurationError
-from tests.tiny import SIDE, half_masks, random_images, tiny_components, tiny_model
+from tests.tiny import SIDE, assemble, half_masks, random_images, tiny_components, tiny_model, tiny_xl_components
 
 TOLERANCE = 1e-4
 PROMPTS = ["a dog in a meadow", "a red cat at sunset"]
@@ -26,10 +28,7 @@ SEEDS = [11, 12]
 def build(pipeline_class, parts):
     pipeline = pipeline_class(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)
-    model = LatentDiffusion(
-        parts["vae"], parts["unet"], parts["text_encoder"], parts["tokenizer"], parts["scheduler"].config
-    )
-    return pipeline, model
+    return pipeline, assemble(parts)
 
 
 def generators():
@@ -101,7 +100,7 @@ def test_instructions_agree_with_the_pipeline(guidance, image_guidance):
         **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
     pipeline.set_progress_bar_config(disable=True)
-    model = build(StableDiffusionInpaintPipeline, tiny_components(8))[1]
+    model = assemble(parts)
     images = random_images(2)
     reference = pipeline(
         prompt=PROMPTS,
@@ -115,6 +114,42 @@ def test_instructions_agree_with_the_pipeline(guidance, image_guidance):
     ).images
     settings = EditSettings(num_inference_steps=6, guidance_scale=guidance, image_guidance_scale=image_guidance)
     edited = EDITORS.create("instruct").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
+    assert (edited - reference).abs().max() < TOLERANCE
+    assert (edited - images).abs().mean() > 0.01, "an edit that changes nothing would agree with anything"
+
+
+def build_xl(pipeline_class, parts):
+    pipeline = pipeline_class(**parts, force_zeros_for_empty_prompt=True, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline, assemble(parts)
+
+
+@pytest.mark.parametrize("input_channels", [9, 4])
+def test_inpaint_agrees_with_the_pipeline_of_stable_diffusion_xl(input_channels):
+    pipeline, model = build_xl(StableDiffusionXLInpaintPipeline, tiny_xl_components(input_channels))
+    images, masks = random_images(2), half_masks(2)
+    reference = inpainted(pipeline, images, masks, num_inference_steps=6, strength=1.0)
+    settings = EditSettings(num_inference_steps=6)
+    edited = EDITORS.create("inpaint").instance.edit(model, images, masks, PROMPTS, SEEDS, settings)
+    assert (edited - paste(reference, images, masks)).abs().max() < TOLERANCE
+    assert (edited - images).abs().mean() > 0.01, "an edit that changes nothing would agree with anything"
+
+
+def test_img2img_agrees_with_the_pipeline_of_stable_diffusion_xl():
+    pipeline, model = build_xl(StableDiffusionXLImg2ImgPipeline, tiny_xl_components(4))
+    images = random_images(2)
+    reference = pipeline(
+        prompt=PROMPTS,
+        image=images,
+        strength=0.6,
+        num_inference_steps=10,
+        guidance_scale=7.5,
+        eta=1.0,
+        generator=generators(),
+        output_type="pt",
+    ).images
+    settings = EditSettings(num_inference_steps=10)
+    edited = EDITORS.create("img2img").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
     assert (edited - reference).abs().max() < TOLERANCE
     assert (edited - images).abs().mean() > 0.01, "an edit that changes nothing would agree with anything"
 

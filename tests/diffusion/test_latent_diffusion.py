@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from photoguard_eval.diffusion import LatentDiffusion
 from photoguard_eval.errors import ConfigurationError, ModelError
 from photoguard_eval.randomness import CaseGenerators
-from tests.tiny import half_masks, random_images, tiny_components, tiny_model
+from tests.tiny import assemble, half_masks, random_images, tiny_components, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +12,7 @@ def model():
 
 
 def test_weights_are_frozen(model):
-    parts = (model.vae, model.unet, model.text_encoder)
+    parts = (model.vae, model.unet, *model.text.encoders)
     assert not any(parameter.requires_grad for part in parts for parameter in part.parameters())
     assert not any(part.training for part in parts)
 
@@ -22,7 +21,7 @@ def test_shapes(model):
     latents = model.encode(random_images(2))
     assert latents.shape == (2, 4, 16, 16)
     assert model.decode(latents).shape == (2, 3, 32, 32)
-    assert model.embed_prompts(["a dog", ""]).shape == (2, 16, 16)
+    assert model.embed_prompts(["a dog", ""]).tokens.shape == (2, 16, 16)
     assert (model.downscale_factor, model.size_multiple, model.native_size) == (2, 4, 32)
 
 
@@ -116,6 +115,4 @@ def test_a_prompt_too_long_is_cut_with_a_warning(model):
 def test_other_channel_counts_are_refused(input_channels):
     parts = tiny_components(input_channels)
     with pytest.raises(ModelError, match=f"takes {input_channels} channels"):
-        LatentDiffusion(
-            parts["vae"], parts["unet"], parts["text_encoder"], parts["tokenizer"], parts["scheduler"].config
-        )
+        assemble(parts)

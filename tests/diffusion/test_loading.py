@@ -3,11 +3,13 @@ import shutil
 
 import pytest
 import torch
+from diffusers import StableDiffusionXLInpaintPipeline
 from safetensors.torch import load_file, save_file
 
 from photoguard_eval import resources
 from photoguard_eval.diffusion import default_model, identify_model, load_model, require_device
 from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
+from tests.tiny import assemble, tiny_xl_components
 
 EMBEDDED = resources.embedded_checkpoints()["inpaint-a"]
 
@@ -62,8 +64,9 @@ def test_half_precision_is_loaded_where_there_are_no_other_weights(checkpoint):
     for path in sorted(checkpoint.glob("*/*.safetensors")):
         path.rename(path.with_suffix(".fp16.safetensors"))
     model, embedded = load_model(str(checkpoint)), load_model("inpaint-a")
-    for component in ("vae", "unet", "text_encoder"):
-        pairs = zip(getattr(model, component).parameters(), getattr(embedded, component).parameters(), strict=True)
+    parts = [(loaded.vae, loaded.unet, *loaded.text.encoders) for loaded in (model, embedded)]
+    for own, other in zip(*parts, strict=True):
+        pairs = zip(own.parameters(), other.parameters(), strict=True)
         assert all(torch.equal(own, other) for own, other in pairs)
     before = identify_model(str(checkpoint)).weights_sha256
     weights = checkpoint / "vae" / "diffusion_pytorch_model.fp16.safetensors"
@@ -133,7 +136,7 @@ def test_the_weight_names_of_stable_diffusion_load(checkpoint):
     renamed, model = load_model(str(checkpoint)), load_model("inpaint-a")
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(renamed.encode(images), model.encode(images))
-    assert torch.equal(renamed.embed_prompts(["a dog"]), model.embed_prompts(["a dog"]))
+    assert torch.equal(renamed.embed_prompts(["a dog"]).tokens, model.embed_prompts(["a dog"]).tokens)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,6 @@ def test_the_weight_names_of_stable_diffusion_load(checkpoint):
     [
         ("unet", ["diffusers", "SD3Transformer2DModel"], "unet SD3Transformer2DModel"),
         ("text_encoder", ["transformers", "T5EncoderModel"], "text_encoder T5EncoderModel"),
-        ("text_encoder_2", ["transformers", "CLIPTextModelWithProjection"], "a second text encoder"),
     ],
 )
 def test_a_checkpoint_of_another_kind_is_refused(checkpoint, component, entry, named):
@@ -149,6 +151,53 @@ def test_a_checkpoint_of_another_kind_is_refused(checkpoint, component, entry, n
     path.write_text(json.dumps({**json.loads(path.read_text()), component: entry}))
     with pytest.raises(ModelError, match=f"no checkpoint of a supported kind: it has {named}"):
         identify_model(str(checkpoint))
+
+
+@pytest.fixture(scope="module")
+def xl_checkpoint(tmp_path_factory):
+    """A tiny Stable Diffusion XL for inpainting, as diffusers writes it."""
+    folder = tmp_path_factory.mktemp("models") / "xl"
+    parts = tiny_xl_components()
+    StableDiffusionXLInpaintPipeline(**parts, force_zeros_for_empty_prompt=True).save_pretrained(folder)
+    return folder
+
+
+def test_a_checkpoint_with_two_text_encoders_loads(xl_checkpoint):
+    model, built = load_model(str(xl_checkpoint)), assemble(tiny_xl_components())
+    assert model.kind == "inpainting"
+    own, other = model.embed_prompts(["a dog"]), built.embed_prompts(["a dog"])
+    assert torch.equal(own.tokens, other.tokens)
+    assert torch.equal(own.pooled, other.pooled)
+    assert not model.unconditional(2).tokens.any()
+    assert not model.unconditional(2).pooled.any()
+
+
+def test_the_second_text_encoder_is_part_of_the_identity(xl_checkpoint, tmp_path):
+    folder = shutil.copytree(xl_checkpoint, tmp_path / "xl")
+    before = identify_model(str(folder)).weights_sha256
+    weights = folder / "text_encoder_2" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    assert identify_model(str(folder)).weights_sha256 != before
+    shutil.rmtree(folder / "text_encoder_2")
+    with pytest.raises(ModelError, match="text_encoder_2 missing"):
+        identify_model(str(folder))
+
+
+def test_an_autoencoder_that_overflows_stays_in_full_precision(xl_checkpoint, tmp_path):
+    assert load_model(str(xl_checkpoint), dtype="float16").vae.dtype == torch.float32
+    assert load_model(str(xl_checkpoint), dtype="bfloat16").vae.dtype == torch.bfloat16
+    folder = shutil.copytree(xl_checkpoint, tmp_path / "mended")
+    path = folder / "vae" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "force_upcast": False}))
+    assert load_model(str(folder), dtype="float16").vae.dtype == torch.float16
+
+
+def test_guidance_away_from_the_empty_prompt_is_as_the_index_says(xl_checkpoint, tmp_path):
+    folder = shutil.copytree(xl_checkpoint, tmp_path / "xl")
+    path = folder / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "force_zeros_for_empty_prompt": False}))
+    model = load_model(str(folder))
+    assert torch.equal(model.unconditional(1).tokens, model.embed_prompts([""]).tokens)
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])

@@ -46,14 +46,16 @@ def test_every_published_model_is_described():
         ("sd2-community/stable-diffusion-2-inpainting", 865_925_124, 340_387_840),
         ("stabilityai/sd-turbo", 865_910_724, 340_387_840),
         ("timbrooks/instruct-pix2pix", 859_532_484, 123_060_480),
+        ("stabilityai/stable-diffusion-xl-base-1.0", 2_567_463_684, 123_060_480 + 694_659_840),
     ],
 )
 def test_architectures_have_the_published_number_of_parameters(name, unet, text_encoder):
     model = load_architecture(name)
     assert parameters(model.unet) == unet
-    assert parameters(model.text_encoder) == text_encoder
+    assert sum(parameters(encoder) for encoder in model.text.encoders) == text_encoder
     assert parameters(model.vae) == 83_653_863
-    assert (model.native_size, model.is_inpainting) == (512, name.endswith("inpainting"))
+    assert model.native_size == (1024 if "xl" in name else 512)
+    assert model.is_inpainting == name.endswith("inpainting")
 
 
 def test_an_architecture_takes_no_memory_and_leaves_the_default_type():
@@ -116,7 +118,7 @@ def test_what_is_counted_without_weights_is_what_runs():
         with Account([]) as account:
             torch.autograd.grad(loss(image).sum(), image)
         assert counted.tflop_per_step * 1e12 == account.flop
-    weights = sum(parameters(part) for part in (model.vae, model.unet, model.text_encoder)) * 4
+    weights = sum(parameters(part) for part in (model.vae, model.unet, *model.text.encoders)) * 4
     assert counted.weights_gib == pytest.approx(weights / GIBIBYTE, rel=1e-3)
 
 
