@@ -224,6 +224,14 @@ class Evaluation:
             planned.settings,
             originals=originals,
         )
+        finite = edits.isfinite().flatten(1).all(dim=1).tolist()
+        broken = [cell.case.id for cell, whole in zip(cells, finite, strict=True) if not whole]
+        if broken:
+            raise ModelError(
+                f"The edit of {broken[0]} by {method.editor} is not finite in {self.plan.request.dtype}. The "
+                "autoencoders of some checkpoints overflow in float16: use --dtype bfloat16 or float32, or one whose "
+                "autoencoder was mended for it."
+            )
         for cell, edit in zip(cells, to_8bit(edits).cpu(), strict=True):
             self.store.put_image(cell.key, encode_png(edit), {})
             self.computed += 1

@@ -8,7 +8,9 @@ import time
 import pytest
 import torch
 
-from photoguard_eval.errors import ConfigurationError, InvalidImageError
+from photoguard_eval.cases import load_dataset
+from photoguard_eval.diffusion import LatentDiffusion
+from photoguard_eval.errors import ConfigurationError, InvalidImageError, ModelError
 from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.results import read_result, write_result
 from photoguard_eval.evaluation.store import Store
@@ -70,6 +72,21 @@ def test_what_needs_weights_is_measured_where_they_are_and_never_gated(finished,
         gate = check(measured, tmp_path / "baseline.json")
         assert gate.passed
         assert ("LPIPS" in terminal_report(measured, gate)) == (measured is result)
+
+
+def test_an_edit_that_is_not_finite_names_its_case_and_is_not_stored(make_request, monkeypatch, tmp_path):
+    whole = LatentDiffusion.decode
+
+    def overflowing(self, latents):
+        images = whole(self, latents)
+        images[1, 0, 3, 5] = torch.nan
+        return images
+
+    monkeypatch.setattr(LatentDiffusion, "decode", overflowing)
+    dataset = load_dataset(make_request().dataset)
+    with pytest.raises(ModelError, match=rf"The edit of {dataset.cases[1].id} by inpaint is not finite in float32"):
+        evaluate(make_request(attacks=("noise",)), tmp_path / "store")
+    assert len(pictures(tmp_path / "store")) == 4, "the immunized images alone"
 
 
 def test_gradient_evaluations_and_unet_calls_are_counted(finished):
