@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoguard_eval.cases import METADATA, Dataset, load_dataset
+from photoguard_eval.cases import METADATA, Dataset, load_dataset, read_rows
 from photoguard_eval.errors import DatasetError
 from photoguard_eval.files import sha256_of_file, write_atomically
-from photoguard_eval.images import IMAGE_SUFFIXES, read_image, read_mask, require_partial_mask, require_same_size
+from photoguard_eval.images import image_files, read_image, read_mask, require_partial_mask, require_same_size
 
 COMMON_FACTOR = 64
 """Sides that are multiples of this suit every latent diffusion model that is in use."""
@@ -88,7 +88,7 @@ def check_dataset(name_or_path: str) -> DatasetSummary:
     sizes: dict[str, int] = {}
     kept = []
     for case in firsts.values():
-        height, width = case.image().shape[-2:]
+        height, width = case.size()
         size = f"{width} × {height}"
         sizes[size] = sizes.get(size, 0) + 1
         kept.append(1 - float(case.mask().mean()))
@@ -105,10 +105,10 @@ def check_dataset(name_or_path: str) -> DatasetSummary:
 
 
 def _remarks(dataset: Dataset) -> list[str]:
-    rows = [json.loads(line) for line in (dataset.path / METADATA).read_text(encoding="utf-8").splitlines() if line]
+    rows = [row for _, row in read_rows(dataset.path / METADATA)]
     remarks = []
     for field in ("caption", "license", "author", "source"):
-        without = [Path(row["file_name"]).stem for row in rows if not row.get(field)]
+        without = [Path(row.file_name).stem for row in rows if not getattr(row, field)]
         if without:
             remarks.append(f"{len(without)} of {len(rows)} images have no {field}: {_some(without)}.")
     odd = dict.fromkeys(case.image_id for case in dataset.cases if any(side % COMMON_FACTOR for side in case.size()))
@@ -116,11 +116,11 @@ def _remarks(dataset: Dataset) -> list[str]:
         remarks.append(f"Sides that are no multiples of {COMMON_FACTOR} do not suit every model: {_some(list(odd))}.")
     by_hash: dict[str, list[str]] = {}
     for row in rows:
-        by_hash.setdefault(row["sha256"], []).append(Path(row["file_name"]).stem)
+        by_hash.setdefault(row.sha256, []).append(Path(row.file_name).stem)
     remarks += [f"The same image more than once: {_some(stems)}." for stems in by_hash.values() if len(stems) > 1]
     for row in rows:
-        if len(set(row["prompts"])) < len(row["prompts"]):
-            remarks.append(f"{Path(row['file_name']).stem} has the same prompt more than once.")
+        if len(set(row.prompts)) < len(row.prompts):
+            remarks.append(f"{Path(row.file_name).stem} has the same prompt more than once.")
     if not (dataset.path / "README.md").is_file():
         remarks.append("There is no README.md that says where the images come from.")
     return remarks
@@ -227,9 +227,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder. Give one that holds PNG, JPEG or WebP files.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
+    for path in image_files(folder):
         if path.stem in found:
             raise DatasetError(f"{folder} has two files called {path.stem}. Give them different names.")
         found[path.stem] = path

@@ -166,7 +166,7 @@ def load_dataset(name_or_path: str) -> Dataset:
             its hash is not the recorded one.
     """
     folder = _find_folder(name_or_path)
-    rows = _read_rows(folder / METADATA)
+    rows = read_rows(folder / METADATA)
     cases: list[EditCase] = []
     for number, row in rows:
         where = f"{folder / METADATA}, line {number}"
@@ -205,7 +205,12 @@ def _find_folder(name_or_path: str) -> Path:
     raise UnknownNameError("dataset", name_or_path, known, f"Or give a folder that holds a {METADATA}.")
 
 
-def _read_rows(path: Path) -> list[tuple[int, MetadataRow]]:
+def read_rows(path: Path) -> list[tuple[int, MetadataRow]]:
+    """Read a file of metadata: each row with the number of its line.
+
+    Raises:
+        DatasetError: If it is not UTF-8, empty, or a line breaks the form.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -551,7 +551,7 @@ def _init_dataset(options: argparse.Namespace) -> int:
 
 
 def _metric_line(metric: type[Metric]) -> str:
-    missing = metric.weights.missing if metric.weights else ""
+    missing = metric.missing()
     return f"{metric.label}: {metric.source}" + (f". Left out here: {missing}" if missing else "")
 
 

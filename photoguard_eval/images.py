@@ -7,7 +7,7 @@ goes through `to_8bit`, which rounds (a plain cast truncates and would add up to
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,6 +176,22 @@ def require_same_size(image: torch.Tensor, mask: torch.Tensor, name: str) -> Non
             f"{name}: the image is {_size(image)} and the mask {_size(mask)} (width × height). "
             "Give a mask of exactly the image's size."
         )
+
+
+def not_finite(images: torch.Tensor, names: Sequence[str]) -> list[str]:
+    """Return the names of the images that hold NaN or infinite values.
+
+    Args:
+        images: Shape (N, 3, H, W).
+        names: N names.
+    """
+    finite = images.isfinite().flatten(1).all(dim=1).tolist()
+    return [name for name, whole in zip(names, finite, strict=True) if not whole]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are images by the ends of their names, sorted."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def require_partial_mask(mask: torch.Tensor, name: str) -> None:

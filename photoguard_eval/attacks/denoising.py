@@ -214,7 +214,7 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
         import torch
 
         prompt = self._embedded_prompt(model, batch)
-        difference = self._difference_to_target(model, batch)
+        difference = self._difference_to_target(model, batch) if self.target_weight else None
         sign = 1 if self.direction == "minus" else -1
 
         def loss(images: torch.Tensor) -> torch.Tensor:
@@ -223,7 +223,7 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
                 score = sample.predicted_noise(model, prompt) - sample.noise
             # Its gradient with respect to the latents is the score, which is all that the method passes back.
             losses: torch.Tensor = sign * (score * sample.clean).flatten(1).sum(dim=1)
-            if self.target_weight:
+            if difference is not None:
                 losses = losses + self.target_weight * difference(images).square().sum(dim=1)
             return losses
 

@@ -14,7 +14,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
-from photoguard_eval.diffusion.loading import dtype_of, empty_is_zero, find_folder, read_configurations
+from photoguard_eval.diffusion.loading import (
+    dtype_of,
+    empty_is_zero,
+    find_checkpoint,
+    read_configurations,
+    text_encoder_classes,
+)
 from photoguard_eval.diffusion.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -46,21 +52,19 @@ def load_architecture(name_or_path: str, *, dtype: str = "float32", revision: st
     published = published_architectures().get(name_or_path)
     if published:
         return _lay_out(json.loads(published.read_text(encoding="utf-8")), numbers)
-    return _lay_out(read_configurations(find_folder(name_or_path, revision)), numbers)
+    return _lay_out(read_configurations(find_checkpoint(name_or_path, revision)), numbers)
 
 
 def _lay_out(configurations: Mapping[str, Any], numbers: torch.dtype) -> LatentDiffusion:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from torch._subclasses.fake_tensor import FakeTensorMode
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+    from transformers import CLIPTextConfig
 
     with FakeTensorMode(allow_non_fake_inputs=True), _made_in(numbers):
         vae: Any = AutoencoderKL.from_config(configurations["vae"])  # type: ignore[no-untyped-call]
         unet: Any = UNet2DConditionModel.from_config(configurations["unet"])  # type: ignore[no-untyped-call]
         encoders = tuple(
-            kind(CLIPTextConfig(**configurations[name]))
-            for name, kind in (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
-            if name in configurations
+            kind(CLIPTextConfig(**configurations[name])) for name, kind in text_encoder_classes(configurations).items()
         )
     text = TextEncoder(
         encoders,

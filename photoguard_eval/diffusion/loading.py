@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,9 +82,7 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
         UnknownNameError: If a plain name is no embedded checkpoint.
         ModelError: If a folder or hub id is no complete checkpoint, or cannot be had.
     """
-    folder = find_folder(name_or_path, revision)
-    _require_complete(folder)
-    _require_supported(folder)
+    folder = find_checkpoint(name_or_path, revision)
     digest = sha256_of_json([[str(path.relative_to(folder)), sha256_of_file(path)] for path in files_of(folder)])
     unet, vae = _config(folder, "unet"), _config(folder, "vae")
     return ModelIdentity(
@@ -127,10 +125,7 @@ def load_model(
     """
     numbers = dtype_of(dtype)
     require_device(device)
-    folder = find_folder(name_or_path, revision)
-    _require_complete(folder)
-    _require_supported(folder)
-
+    folder = find_checkpoint(name_or_path, revision)
     try:
         vae, unet, text = _load_components(folder, numbers)
     except (OSError, ValueError, RuntimeError) as error:
@@ -165,13 +160,14 @@ def dtype_of(name: str) -> torch.dtype:
 
 
 def read_configurations(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the configurations of a checkpoint's components that have one.
+    """Return a checkpoint's index, as "model", and the configurations of its components that have one.
+
+    Args:
+        folder: From `find_checkpoint`.
 
     Raises:
-        ModelError: If the checkpoint is incomplete or of an unsupported kind.
+        ModelError: If one cannot be read.
     """
-    _require_complete(folder)
-    _require_supported(folder)
     configurations = {name: _config(folder, name) for name in components_of(folder) if not name.startswith("tokenizer")}
     return {**configurations, "model": _read_json(folder / MODEL_INDEX)}
 
@@ -179,16 +175,14 @@ def read_configurations(folder: Path) -> dict[str, dict[str, Any]]:
 def _load_components(folder: Path, numbers: torch.dtype) -> tuple[Any, Any, TextEncoder]:
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    from transformers import CLIPTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     names = components_of(folder)
     text = TextEncoder(
         encoders=tuple(
-            _load_weights(kind, folder, name, numbers)
-            for name, kind in (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
-            if name in names
+            _load_weights(kind, folder, name, numbers) for name, kind in text_encoder_classes(names).items()
         ),
         tokenizers=tuple(
             CLIPTokenizer.from_pretrained(folder, subfolder=name, local_files_only=True)
@@ -205,6 +199,14 @@ def _load_components(folder: Path, numbers: torch.dtype) -> tuple[Any, Any, Text
         _load_weights(UNet2DConditionModel, folder, "unet", numbers),
         text,
     )
+
+
+def text_encoder_classes(components: Collection[str]) -> dict[str, Any]:
+    """Return the classes of the text encoders that are among a checkpoint's components, by component and in order."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    return {name: kind for name, kind in classes.items() if name in components}
 
 
 def empty_is_zero(index: Mapping[str, Any]) -> bool:
@@ -264,8 +266,8 @@ def require_device(device: str) -> None:
         raise ModelError(f"There is no device {device!r}: torch sees {count}, numbered from 0. Choose one of them.")
 
 
-def find_folder(name_or_path: str, revision: str | None) -> Path:
-    """Return the folder of an embedded checkpoint, a local one, or one of the hub.
+def find_checkpoint(name_or_path: str, revision: str | None) -> Path:
+    """Return the folder of an embedded checkpoint, a local one, or one of the hub, that holds all that is loaded.
 
     Args:
         name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
@@ -273,8 +275,15 @@ def find_folder(name_or_path: str, revision: str | None) -> Path:
 
     Raises:
         UnknownNameError: If a plain name is no embedded checkpoint.
-        ModelError: If a hub id cannot be had.
+        ModelError: If a hub id cannot be had, or the checkpoint is incomplete or of an unsupported kind.
     """
+    folder = _find_folder(name_or_path, revision)
+    _require_complete(folder)
+    _require_supported(folder)
+    return folder
+
+
+def _find_folder(name_or_path: str, revision: str | None) -> Path:
     embedded = resources.embedded_checkpoints()
     if name_or_path in embedded:
         return embedded[name_or_path]

@@ -10,17 +10,37 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from photoguard_eval.attacks import Attack, AttackBatch, GradientAttack
 from photoguard_eval.diffusion import Editor, EditSettings, LatentDiffusion
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.randomness import CaseGenerators
 
-if TYPE_CHECKING:
-    import torch
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    shapes = (tensor.shape for tensor in (gradient, query, key, value))
+    return int(sdpa_backward_flop_count(*shapes))  # type: ignore[no-untyped-call]
+
+
+FORMULAS: Mapping[Any, Any] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    **flop_registry,
+}
+"""What counts an operation, by the operation: PyTorch's own, and attention on the processor."""
+
+EXAMPLE_PROMPT = "a dog on a beach"
 
 TERA = 1e12
 GIBIBYTE = 2**30
@@ -91,11 +111,9 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """Run an operation and count it."""
-        from torch.utils._pytree import tree_leaves
-
         del types
         output = func(*args, **(kwargs or {}))
-        formula = _formulas().get(func._overloadpacket)
+        formula = FORMULAS.get(func._overloadpacket)
         if formula:
             self.flop += formula(*args, **(kwargs or {}), out_val=output)
         for leaf in tree_leaves(output):
@@ -103,8 +121,6 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
     def _count(self, leaf: Any) -> None:
-        import torch
-
         if not isinstance(leaf, torch.Tensor):
             return
         storage = leaf.untyped_storage()
@@ -118,26 +134,6 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _release(self, key: int) -> None:
         self.allocated -= self._alive.pop(key)
-
-
-def _formulas() -> dict[Any, Any]:
-    """Return what counts an operation, by the operation: PyTorch's own, and attention on the processor."""
-    import torch
-    from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
-
-    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
-
-    def attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        shapes = (tensor.shape for tensor in (gradient, query, key, value))
-        return int(sdpa_backward_flop_count(*shapes))  # type: ignore[no-untyped-call]
-
-    aten = torch.ops.aten
-    return {
-        aten._scaled_dot_product_flash_attention_for_cpu: attention,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
-        **flop_registry,
-    }
 
 
 def count_attack(
@@ -156,9 +152,6 @@ def count_attack(
         UncountableError: If the attack takes no gradient steps of its own, or decides by values.
         ConfigurationError: If it cannot work with the model, the editor or images of this size.
     """
-    import torch
-    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-
     if not isinstance(attack, GradientAttack):
         raise UncountableError(
             f"The attack {attack.name!r} takes no gradient steps of its own, so there is nothing to count. Name an "
@@ -213,16 +206,11 @@ def count_edit(model: LatentDiffusion, editor: Editor, settings: EditSettings, s
     return EditCost((one.flop + further) / TERA, two.peak / GIBIBYTE)
 
 
-EXAMPLE_PROMPT = "a dog on a beach"
-
-
 def example_batch(model: LatentDiffusion, editor: Editor, settings: EditSettings, side: int) -> AttackBatch:
     """Make a batch of one image, whose middle is kept where the editor keeps anything.
 
     It is prepared for editing once, so that what a model computes once for all images is not counted with the next.
     """
-    import torch
-
     images = torch.rand((1, 3, side, side), generator=torch.Generator().manual_seed(0))
     masks = torch.zeros_like(images[:, :1])
     if editor.reads_mask:

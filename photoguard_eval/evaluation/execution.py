@@ -47,7 +47,7 @@ from photoguard_eval.evaluation.results import (
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.statistics import summarize
 from photoguard_eval.evaluation.store import Store
-from photoguard_eval.images import decode_png, encode_png, require_multiple, to_8bit
+from photoguard_eval.images import decode_png, encode_png, not_finite, require_multiple, to_8bit
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Plugin
 from photoguard_eval.version import __version__
@@ -202,7 +202,7 @@ class Evaluation:
     def _sizes_of(self, method: Method) -> BatchSizes:
         """Return how many images of a method run at once; on a GPU as many as fit, counted before the first run."""
         if self._sizes is None:
-            free = free_memory(self.model.device.type)
+            free = free_memory(str(self.model.device))
             self._sizes = {} if free is None else batch_sizes(self.plan, free)
         most = self.plan.request.batch_size
         return self._sizes.get(row_of(method), BatchSizes(most, most))
@@ -224,8 +224,7 @@ class Evaluation:
             planned.settings,
             originals=originals,
         )
-        finite = edits.isfinite().flatten(1).all(dim=1).tolist()
-        broken = [cell.case.id for cell, whole in zip(cells, finite, strict=True) if not whole]
+        broken = not_finite(edits, [cell.case.id for cell in cells])
         if broken:
             raise ModelError(
                 f"The edit of {broken[0]} by {method.editor} is not finite in {self.plan.request.dtype}. The "

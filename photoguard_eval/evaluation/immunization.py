@@ -17,6 +17,7 @@ from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.files import sha256_of_bytes, sha256_of_file, sha256_of_json, write_atomically
 from photoguard_eval.images import (
     IMAGE_SUFFIXES,
+    image_files,
     read_image,
     read_mask,
     require_multiple,
@@ -133,7 +134,7 @@ def find_photographs(image: Path, mask: Path | None, output: Path) -> list[Photo
         return [Photograph(image, mask, output)]
     if output.is_file() or (mask is not None and not mask.is_dir()):
         raise ConfigurationError(f"{image} is a folder, so the masks and the output must be folders too.")
-    files = sorted(path for path in image.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = image_files(image)
     if not files:
         raise InvalidImageError(
             f"{image} holds no images. Expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."

@@ -107,8 +107,7 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
             # What cannot be counted goes on in smaller batches if it runs out of memory.
             with contextlib.suppress(UncountableError):
                 peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)
-        name = method.attack.label if method.attack else ""
-        return fitting(f"The attack {name} against {method.editor}", max(peaks))
+        return fitting("The attack {} against {}".format(*row_of(method)), max(peaks))
 
     return {
         row_of(method): BatchSizes(immunize(method), edits[method.editor])

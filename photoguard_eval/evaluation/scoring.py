@@ -66,7 +66,7 @@ class Scorer:
         self._store = store
         self._images: dict[str, torch.Tensor] = {}
         classes = METRICS.classes().items()
-        plugins = [METRICS.create(name) for name, metric in classes if not (metric.weights and metric.weights.missing)]
+        plugins = [METRICS.create(name) for name, metric in classes if not metric.missing()]
         self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
             Score(f"immunized_{plugin.name}", plugin, "immunized")
             for plugin in plugins

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import MetricError
+from photoguard_eval.images import not_finite
 from photoguard_eval.metrics.hub import HubWeights
 from photoguard_eval.registry import Registry
 
@@ -52,6 +53,11 @@ class Metric(ABC):
     table: ClassVar[PaperTable] = ""
     weights: ClassVar[HubWeights | None] = None
 
+    @classmethod
+    def missing(cls) -> str:
+        """What the metric lacks here and how to get it; "" where it can be computed."""
+        return cls.weights.missing if cls.weights else ""
+
     @cached_property
     def identity(self) -> str:
         """Name and hash of its own weights; "" for none."""
@@ -88,8 +94,7 @@ class Metric(ABC):
             raise MetricError(f"{self.label} was given {shape[0]} images and {len(case_ids)} case names.")
         for batch in batches:
             # Not left to the score: the sorting inside DSS, for one, turns NaN pixels into a perfect similarity.
-            finite = batch.isfinite().flatten(1).all(dim=1).tolist()
-            broken = [case for case, whole in zip(case_ids, finite, strict=True) if not whole]
+            broken = not_finite(batch, case_ids)
             if broken:
                 raise MetricError(
                     f"{self.label} was given an image of {broken[0]} with values that are NaN or infinite; expected "
