@@ -353,7 +353,8 @@ def _edit(options: argparse.Namespace) -> int:
     model = _load_model(options)
     editor = default_editor(model.kind, has_mask=mask is not None)
     settings = find_preset(options.preset).editors[editor]
-    edited = EDITORS.create(editor).instance.edit(
+    instance = EDITORS.create(editor).instance
+    edited = instance.edit(
         model,
         image.to(model.device),
         (torch.ones_like(image[:, :1]) if mask is None else mask).to(model.device),
@@ -362,6 +363,7 @@ def _edit(options: argparse.Namespace) -> int:
         settings,
         originals=original.to(model.device),
     )
+    instance.require_finite(edited, [str(options.image)], options.dtype)
     write_image(options.output, edited)
     print(f"{options.output}: {editor} in {settings.num_inference_steps} steps, seed {options.seed}")
     return 0

@@ -11,6 +11,7 @@ from PIL import Image
 from photoguard_eval import load_dataset
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.cli import main
+from photoguard_eval.diffusion import LatentDiffusion
 from photoguard_eval.images import read_image, read_mask, write_image
 from tests.conftest import QUICK_ATTACKS
 
@@ -210,6 +211,14 @@ def test_edit_without_a_mask_varies_the_whole_image(tmp_path):
     command = ["edit", str(CASE.image_path), "--prompt", "a dog on a beach", "-o", str(output), "--preset", "smoke"]
     assert main(command) == 0
     assert ((read_image(output) - CASE.image()).abs() * (1 - CASE.mask())).mean() > 0.001
+
+
+def test_an_edit_that_overflows_is_not_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(LatentDiffusion, "decode", lambda self, latents: torch.full((1, 3, 64, 64), torch.nan))
+    command = ["edit", str(CASE.image_path), "--prompt", "a dog", "-o", str(tmp_path / "x.png"), "--preset", "smoke"]
+    assert main(command) != 0
+    assert "by img2img is not finite in float32" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_seeds_writes_a_record(small_dataset, tmp_path, capsys):

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, Posterior
 from photoguard_eval.diffusion.text import PromptEmbeddings
-from photoguard_eval.errors import ConfigurationError, InvalidImageError
-from photoguard_eval.images import require_multiple, require_same_size
+from photoguard_eval.errors import ConfigurationError, InvalidImageError, ModelError
+from photoguard_eval.images import not_finite, require_multiple, require_same_size
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Registry
 
@@ -286,6 +286,25 @@ class Editor(ABC):
             return edited
         kept = images if originals is None or settings.composite == "immunized" else originals
         return torch.where(masks.bool(), edited, kept.to(edited))
+
+    def require_finite(self, edits: torch.Tensor, names: Sequence[str], dtype: str) -> None:
+        """Check that edits hold numbers.
+
+        Args:
+            edits: Shape (N, 3, H, W).
+            names: Of the N images.
+            dtype: What the model computed in.
+
+        Raises:
+            ModelError: If one does not.
+        """
+        broken = not_finite(edits, names)
+        if broken:
+            raise ModelError(
+                f"The edit of {broken[0]} by {self.name} is not finite in {dtype}. The autoencoders of some "
+                "checkpoints overflow in float16: use --dtype bfloat16 or float32, or one whose autoencoder was mended "
+                "for it."
+            )
 
 
 EDITORS: Registry[Editor] = Registry("editor", Editor, "photoguard_eval.editors")  # type: ignore[type-abstract]

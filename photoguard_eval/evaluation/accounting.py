@@ -210,7 +210,11 @@ def example_batch(model: LatentDiffusion, editor: Editor, settings: EditSettings
     """Make a batch of one image, whose middle is kept where the editor keeps anything.
 
     It is prepared for editing once, so that what a model computes once for all images is not counted with the next.
+
+    Raises:
+        ConfigurationError: If the editor does not run on such a model.
     """
+    editor.require_kind(model.kind)
     images = torch.rand((1, 3, side, side), generator=torch.Generator().manual_seed(0))
     masks = torch.zeros_like(images[:, :1])
     if editor.reads_mask:

@@ -47,7 +47,7 @@ from photoguard_eval.evaluation.results import (
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.statistics import summarize
 from photoguard_eval.evaluation.store import Store
-from photoguard_eval.images import decode_png, encode_png, not_finite, require_multiple, to_8bit
+from photoguard_eval.images import decode_png, encode_png, require_multiple, to_8bit
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Plugin
 from photoguard_eval.version import __version__
@@ -224,13 +224,7 @@ class Evaluation:
             planned.settings,
             originals=originals,
         )
-        broken = not_finite(edits, [cell.case.id for cell in cells])
-        if broken:
-            raise ModelError(
-                f"The edit of {broken[0]} by {method.editor} is not finite in {self.plan.request.dtype}. The "
-                "autoencoders of some checkpoints overflow in float16: use --dtype bfloat16 or float32, or one whose "
-                "autoencoder was mended for it."
-            )
+        planned.plugin.instance.require_finite(edits, [cell.case.id for cell in cells], self.plan.request.dtype)
         for cell, edit in zip(cells, to_8bit(edits).cpu(), strict=True):
             self.store.put_image(cell.key, encode_png(edit), {})
             self.computed += 1

@@ -164,6 +164,15 @@ def test_what_an_attack_cannot_work_with_is_refused():
         count_attack(attack("diffusionguard"), load_architecture("stabilityai/sd-turbo"), editor(), EditSettings())
 
 
+def test_an_editor_that_does_not_run_on_the_model_is_refused():
+    model = load_architecture("timbrooks/instruct-pix2pix")
+    message = r"The editor 'inpaint' runs on .* Use instruct"
+    with pytest.raises(ConfigurationError, match=message):
+        count_attack(attack("encoder"), model, editor(), EditSettings())
+    with pytest.raises(ConfigurationError, match=message):
+        count_edit(model, editor(), EditSettings())
+
+
 def test_the_command_counts_stable_diffusion(capsys):
     """Figures for the paper's attack at 512 pixels: 122 TFLOP a step of ten repetitions, 164 with checkpointing."""
     assert main(["cost", "--model", INPAINTING, "--dtype", "float16", "--repetitions", "10", "--json"]) == 0
