@@ -7,11 +7,9 @@ asked for (`--benchmark-only`).
 import pytest
 
 from photoguard_eval.attacks.harness import immunize
-from photoguard_eval.diffusion import CostMeter, load_model
+from photoguard_eval.diffusion import CostMeter
 from photoguard_eval.evaluation.execution import attack_batch
 from photoguard_eval.randomness import CaseGenerators
-
-EDITORS = ("inpaint", "img2img")
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +17,9 @@ def model(bench_run, request):
     """The model of the run."""
     if not (bench_run.computed or request.config.getoption("--benchmark-only")):
         pytest.skip("every cell came from the store; time the calls with --benchmark-only")
-    asked = bench_run.plan.request
-    return load_model(asked.model, device=asked.device, dtype=asked.dtype, revision=asked.revision)
+    return bench_run.plan.request.load_model()
 
 
-@pytest.mark.parametrize("editor", EDITORS)
 def test_edit(benchmark, bench_run, model, editor):
     """Time one edit."""
     planned = bench_run.plan.editors[editor]
@@ -38,7 +34,6 @@ def test_edit(benchmark, bench_run, model, editor):
     assert edited.shape == image.shape
 
 
-@pytest.mark.parametrize("editor", EDITORS)
 def test_immunize(benchmark, bench_run, model, attack, editor):
     """Time the immunization of one image, and record its gradient evaluations and memory."""
     method = next(
@@ -55,7 +50,6 @@ def test_immunize(benchmark, bench_run, model, attack, editor):
     assert finished.perturbation.size(instance.threat_model) <= instance.threat_model.epsilon * 255 + 1e-3
 
 
-@pytest.mark.parametrize("editor", EDITORS)
 def test_gradient_evaluations_are_counted(result, attack, editor):
     """A gradient attack's row on the board shows as many gradient evaluations as it was given steps."""
     method = result.method(attack, editor)

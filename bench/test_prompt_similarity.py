@@ -1,23 +1,16 @@
 """Figure 7: the diffusion attack makes the model ignore the prompt."""
 
-import pytest
 
-EDITORS = ("inpaint", "img2img")
-
-
-@pytest.mark.parametrize("editor", EDITORS)
 def test_diffusion_attack_lowers_prompt_similarity(claims, editor):
     """Edits under the diffusion attack are less similar to the prompt than edits of the original."""
     claims.require("diffusion-lowers-prompt-similarity", "clip_similarity", editor)
 
 
-@pytest.mark.parametrize("editor", EDITORS)
 def test_prompt_similarity_is_kept(thresholds, attack, editor):
     """No edit of an immunized image follows the prompt better than when the baseline was recorded."""
     thresholds.require(attack, editor, lambda metric: metric == "clip_similarity")
 
 
-@pytest.mark.parametrize("editor", EDITORS)
 def test_original_edits_are_as_recorded(thresholds, editor):
     """Edits of the originals follow the prompt as they did when the baseline was recorded."""
     thresholds.require("original", editor, lambda metric: metric == "clip_similarity")

@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_attacks(commands)
     _add_cost(commands)
     _add_dataset(commands)
+    _add_download(commands)
     _add_info(commands)
     return parser
 
@@ -73,11 +74,6 @@ def _add_run(commands: Any) -> None:
     _add_evaluation_options(parser)
     _add_attack_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="of everything random but the edits (default: 0)")
-    parser.add_argument(
-        "--composite",
-        choices=("original", "immunized"),
-        help="whose kept pixels an inpainted edit shows (default: original, so that the perturbation is not counted)",
-    )
     _add_store_option(parser)
     _add_reports_option(parser)
     parser.add_argument("--json", action="store_true", help="print the leaderboard's rows as JSON")
@@ -182,6 +178,12 @@ def _add_dataset(commands: Any) -> None:
     parser.add_argument("--source", default="", help="where the images come from")
 
 
+def _add_download(commands: Any) -> None:
+    parser = _command(commands, "download", "Fetch a model of the hub into the local cache (HF_HOME).", _download)
+    parser.add_argument("model", help="hub id")
+    parser.add_argument("--revision", help="commit, tag or branch (default: the pinned commit, or the newest)")
+
+
 def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", "List attacks, metrics, editors, presets, models and datasets.", _info)
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -207,6 +209,21 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         dest="checkpointing",
         help="on a GPU, keep all activations for the gradient rather than compute them again: faster, much more memory",
+    )
+    parser.add_argument(
+        "--vae-tiling",
+        action="store_true",
+        help="pass images larger than the autoencoder was trained on through it in tiles: less memory, other results",
+    )
+    parser.add_argument("--cpu-offload", action="store_true", help="keep the text encoders on the processor")
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="NAME=VALUE",
+        help="a setting of the edits other than the preset's, such as num_inference_steps=50, guidance_scale=5 or "
+        "composite=immunized; repeat it for several",
     )
 
 
@@ -254,6 +271,7 @@ def _add_reports_option(parser: argparse.ArgumentParser) -> None:
 def make_request(options: argparse.Namespace) -> EvaluationRequest:
     """Turn options into a request; what was not given keeps its default."""
     from photoguard_eval.evaluation.plan import EvaluationRequest
+    from photoguard_eval.evaluation.presets import parse_settings
 
     given = {
         "model": options.model,
@@ -265,10 +283,12 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
         "device": "cuda" if options.gpu else None,
         "dtype": options.dtype,
         "batch_size": options.batch_size,
-        "composite": getattr(options, "composite", None),
+        "settings": parse_settings(options.settings),
         "extractor": options.extractor,
         "clip": options.clip,
         "checkpointing": options.checkpointing,
+        "vae_tiling": options.vae_tiling,
+        "cpu_offload": options.cpu_offload,
     }
     return EvaluationRequest(**{name: value for name, value in given.items() if value is not None})
 
@@ -303,7 +323,7 @@ def _immunize(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
     from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
     from photoguard_eval.evaluation.plan import create_attack
-    from photoguard_eval.evaluation.presets import find_preset
+    from photoguard_eval.evaluation.presets import find_preset, parse_settings
     from photoguard_eval.evaluation.progress import Progress
 
     photographs = find_photographs(options.image, options.mask, options.output)
@@ -317,7 +337,7 @@ def _immunize(options: argparse.Namespace) -> int:
         attack,
         identity,
         EDITORS.create(editor).instance,
-        preset.editors[editor],
+        preset.settings(editor, identity, parse_settings(options.settings)),
         options.prompt,
         options.seed,
         options.dtype,
@@ -342,17 +362,18 @@ def _immunize(options: argparse.Namespace) -> int:
 def _edit(options: argparse.Namespace) -> int:
     import torch
 
-    from photoguard_eval.diffusion import EDITORS, default_editor
-    from photoguard_eval.evaluation.presets import find_preset
+    from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
+    from photoguard_eval.evaluation.presets import find_preset, parse_settings
     from photoguard_eval.images import read_image, require_png, require_same_size, write_image
 
     require_png(options.output)
     image, mask = _read_inputs(options)
     original = image if options.original is None else read_image(options.original)
     require_same_size(image, original, str(options.original))
+    identity = identify_model(_model_name(options), options.revision)
+    editor = default_editor(identity.kind, has_mask=mask is not None)
+    settings = find_preset(options.preset).settings(editor, identity, parse_settings(options.settings))
     model = _load_model(options)
-    editor = default_editor(model.kind, has_mask=mask is not None)
-    settings = find_preset(options.preset).editors[editor]
     instance = EDITORS.create(editor).instance
     edited = instance.edit(
         model,
@@ -400,6 +421,8 @@ def _load_model(options: argparse.Namespace) -> LatentDiffusion:
         dtype=options.dtype,
         revision=options.revision,
         checkpointing=options.checkpointing,
+        vae_tiling=options.vae_tiling,
+        cpu_offload=options.cpu_offload,
     )
 
 
@@ -462,6 +485,14 @@ def _seeds(options: argparse.Namespace) -> int:
     path = write_seeds(plan, found, options.output)
     count = sum(len(cases) for cases in found.seeds.values())
     print(f"{path}: the best of {options.candidates} seeds for {count} edits")
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from photoguard_eval.diffusion import identify_model
+
+    identity = identify_model(options.model, options.revision)
+    print(f"{identity.path}: {identity.kind}, weights {identity.weights_sha256[:12]}")
     return 0
 
 

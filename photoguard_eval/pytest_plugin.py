@@ -27,7 +27,7 @@ from photoguard_eval.evaluation.plan import (
     Plan,
     build_plan,
 )
-from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS
+from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, parse_settings
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
 from photoguard_eval.evaluation.store import Store
@@ -49,6 +49,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SPEC",
         help="an attack: a name with arguments (encoder,target=zero), module:Class, file.py:Class or a folder of "
         "finished images; repeat it for several",
+    )
+    group.addoption("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
+    group.addoption("--batch-size", type=int, default=12, metavar="N", help="images at once at most")
+    group.addoption(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the edits other than the preset's; repeat it for several",
     )
     group.addoption("--store", type=Path, default=DEFAULT_STORE, help="folder of the artifacts")
     group.addoption("--baseline", type=Path, default=None, help="baseline to compare with instead of the recorded one")
@@ -84,8 +93,29 @@ class BenchRun:
                 preset=option("--preset"),
                 attacks=tuple(option("--attack") or DEFAULT_ATTACKS),
                 device="cuda" if option("--gpu") else "cpu",
+                dtype=option("--dtype"),
+                batch_size=option("--batch-size"),
+                settings=parse_settings(option("--setting")),
             )
         )
+
+    @property
+    def attacks(self) -> tuple[Plugin[Attack], ...]:
+        """The attacks of the plan; none if the options are refused."""
+        return self.plan.attacks if self._is_planned() else ()
+
+    @property
+    def editors(self) -> tuple[str, ...]:
+        """The names of the plan's editors; none if the options are refused."""
+        return tuple(self.plan.editors) if self._is_planned() else ()
+
+    def _is_planned(self) -> bool:
+        if self.refused is None:
+            try:
+                self.plan  # noqa: B018
+            except PhotoguardError as error:
+                self.refused = error
+        return self.refused is None
 
     @cached_property
     def store(self) -> Store:
@@ -131,25 +161,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrise the suite over the attacks and metrics of the run."""
+    """Parametrise the suite over the attacks, editors and metrics of the run."""
     if "bench_run" not in metafunc.fixturenames:
         return
     run = metafunc.config.stash[RUN]
     if "attack" in metafunc.fixturenames:
-        metafunc.parametrize("attack", [attack.label for attack in _planned_attacks(run)])
+        metafunc.parametrize("attack", [attack.label for attack in run.attacks])
+    if "editor" in metafunc.fixturenames:
+        metafunc.parametrize("editor", run.editors)
     if "similarity_metric" in metafunc.fixturenames:
         tables = {name: metric.table for name, metric in METRICS.classes().items()}
         metafunc.parametrize(
             "similarity_metric", [name for name, table in tables.items() if table in SIMILARITY_TABLES]
         )
-
-
-def _planned_attacks(run: BenchRun) -> tuple[Plugin[Attack], ...]:
-    try:
-        return run.plan.attacks
-    except PhotoguardError as error:
-        run.refused = error
-        return ()
 
 
 def pytest_collection_modifyitems(config: pytest.Config) -> None:

@@ -119,6 +119,8 @@ def test_an_attack_over_its_budget_fails_its_own_tests_alone(bench, baseline, tm
         (["--attack", "encodr"], "Did you mean 'encoder'"),
         (["--model", "inpaint-z"], "Did you mean 'inpaint-a'"),
         (["--dataset", "nowhere"], "Unknown dataset 'nowhere'"),
+        (["--setting", "steps=4"], "steps='4' is no setting of an edit"),
+        (["--setting", "eta"], "expected NAME=VALUE with one of guidance_scale"),
     ],
 )
 def test_bad_options_end_the_session_with_one_message(bench, options, message):

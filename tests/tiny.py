@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from photoguard_eval import resources
@@ -96,6 +96,18 @@ def tiny_xl_components(input_channels: int = 9, seed: int = 0) -> dict[str, Any]
         "text_encoder_2": text_encoder.eval(),
         "tokenizer_2": CLIPTokenizer.from_pretrained(TOKENIZER),
     }
+
+
+def tiny_consistency_components(input_channels: int = 9, seed: int = 0) -> dict[str, Any]:
+    """Build the components of a pipeline whose UNet takes guidance as an input, as latent consistency models do."""
+    state = torch.random.get_rng_state()
+    parts = tiny_components(input_channels, seed)
+    torch.manual_seed(seed + 1)
+    unet = UNet2DConditionModel.from_config(parts["unet"].config, time_cond_proj_dim=12)
+    # diffusers starts this projection at zero, so that guidance would have no effect.
+    torch.nn.init.normal_(unet.time_embedding.cond_proj.weight)
+    torch.random.set_rng_state(state)
+    return {**parts, "unet": unet.eval(), "scheduler": LCMScheduler.from_config(parts["scheduler"].config)}
 
 
 def tiny_model(**options: Any) -> LatentDiffusion:

@@ -32,7 +32,7 @@ class EditSettings(BaseModel):
         image_guidance_scale: Weight of the image, for an instruction-following checkpoint; 1 is no guidance. 1.5 is the
             default of its authors.
         num_inference_steps: Steps of the sampler.
-        eta: Noise of the sampler: 0 is deterministic DDIM, 1 as much noise as DDPM.
+        eta: Noise of the sampler: 0 is deterministic DDIM, 1 as much noise as DDPM. A consistency model has its own.
         strength: How far a variation moves away from the image, in (0, 1]: the share of the steps that are run. The
             paper gives none.
         composite: Whose pixels the kept region of an inpainted edit shows: the original's, for edits of originals
@@ -272,7 +272,7 @@ class Editor(ABC):
         require_multiple(images, model.size_multiple, "The image to edit")
         # One rule for what is repainted, what is encoded and what is pasted, also for a mask with soft edges.
         masks = (masks >= 0.5).to(images)
-        guided = settings.guidance_scale != 1 or model.kind == "instruction"
+        guided = not model.is_consistency_model and (settings.guidance_scale != 1 or model.kind == "instruction")
         with torch.no_grad():
             edited = self.denoise(
                 model,
@@ -499,7 +499,11 @@ def _denoise(
     settings: EditSettings,
     gradient_steps: int | None,
 ) -> torch.Tensor:
-    """Run DDIM over the timesteps and decode (Song et al. 2021, Eq. 12 and 16)."""
+    """Run the sampler over the timesteps and decode.
+
+    DDIM (Song et al. 2021, Eq. 12 and 16), or the multistep sampling of a consistency model (Song et al. 2023,
+    Algorithm 1), whose noise is not the settings' to choose.
+    """
     import torch
 
     if gradient_steps is not None and gradient_steps < 1:
@@ -518,10 +522,12 @@ def _denoise(
                 conditioning=start.conditioning,
                 image_guidance_scale=settings.image_guidance_scale,
             )
-            noise = generators.normal(latents.shape[1:], latents) if settings.eta > 0 else None
-            latents = scheduler.step(
-                prediction, timestep, latents, eta=settings.eta, variance_noise=noise, return_dict=False
-            )[0]
+            if model.is_consistency_model:
+                options: dict[str, Any] = {"generator": list(generators.generators)}
+            else:
+                noise = generators.normal(latents.shape[1:], latents) if settings.eta > 0 else None
+                options = {"eta": settings.eta, "variance_noise": noise}
+            latents = scheduler.step(prediction, timestep, latents, **options, return_dict=False)[0]
             if start.frozen is not None:
                 following = timesteps[index + 1] if index + 1 < len(timesteps) else None
                 latents = start.frozen.restore(latents, scheduler, following)

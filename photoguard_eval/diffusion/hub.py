@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from photoguard_eval.diffusion.weights import COMPONENTS, HALF, SECOND_TEXT, without_weights
@@ -17,10 +17,12 @@ class HubModel:
     Attributes:
         revision: Commit that is used unless another is asked for.
         gigabytes: Size of the files that are loaded.
+        settings: Settings of an edit that the checkpoint was trained for and cannot do without, by name.
     """
 
     revision: str
     gigabytes: float
+    settings: Mapping[str, float] = field(default_factory=dict)
 
 
 PUBLISHED = {
@@ -30,7 +32,9 @@ PUBLISHED = {
     "stabilityai/stable-diffusion-xl-base-1.0": HubModel("462165984030d82259a11f4367a4eed129e94a7b", 13.9),
     "diffusers/stable-diffusion-xl-1.0-inpainting-0.1": HubModel("115134f363124c53c7d878647567d04daf26e41e", 13.9),
     "timbrooks/instruct-pix2pix": HubModel("31519b5cb02a7fd89b906d88731cd4d6a7bbf88d", 4.3),
-    "stabilityai/sd-turbo": HubModel("b261bac6fd2cf515557d5d0707481eafa0485ec2", 5.2),
+    "stabilityai/sd-turbo": HubModel(
+        "b261bac6fd2cf515557d5d0707481eafa0485ec2", 5.2, {"num_inference_steps": 4, "guidance_scale": 1.0}
+    ),
 }
 """The checkpoints that results are published on, each pinned to a commit."""
 
@@ -73,8 +77,8 @@ def find_snapshot(repository: str, revision: str | None) -> Path:
             return folder
     except LocalEntryNotFoundError:
         pass
-    get = f"On a machine with access to the hub run `hf download {repository}"
-    get += f" --revision {revision}`" if revision else "`"
+    get = f"On a machine with access to the hub run `photoguard-eval download {repository}"
+    get += f" --revision {revision}`" if revision and not (published and published.revision == revision) else "`"
     get += f" ({published.gigabytes} GB), " if published else ", "
     get += "and copy the cache folder here (HF_HOME)."
     try:

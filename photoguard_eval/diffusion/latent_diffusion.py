@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from photoguard_eval.randomness import CaseGenerators
 
+SMALLEST_SIGNAL = 2.0**-24
+"""What stands for no signal at all: the smallest step of float16, as diffusers' Euler scheduler takes it."""
+
 Kind = Literal["inpainting", "text-to-image", "instruction"]
 """What a UNet was trained for: to repaint a region, to draw from text, or to follow instructions on an image."""
 
@@ -60,7 +63,8 @@ class LatentDiffusion:
             vae: An `AutoencoderKL`.
             unet: A `UNet2DConditionModel`.
             text: What encodes prompts.
-            scheduler_config: Configuration of any scheduler of diffusers; sampling is by DDIM.
+            scheduler_config: Configuration of any scheduler of diffusers; sampling is by DDIM, or as a consistency
+                model where the UNet was distilled to one.
 
         Raises:
             ModelError: If the UNet's channels fit no kind.
@@ -90,6 +94,11 @@ class LatentDiffusion:
     def is_inpainting(self) -> bool:
         """Whether the UNet is given the mask and the latents of the masked image."""
         return self.kind == "inpainting"
+
+    @property
+    def is_consistency_model(self) -> bool:
+        """Whether the UNet was distilled to jump to the clean latents, and takes guidance as an input."""
+        return self.unet.config.time_cond_proj_dim is not None
 
     @property
     def latent_channels(self) -> int:
@@ -192,7 +201,7 @@ class LatentDiffusion:
         Args:
             prompts: N texts; one longer than the text encoder's limit is cut, with a warning.
         """
-        return self.text.embed(prompts, self.device)
+        return self.text.embed(prompts, self.device, self.dtype)
 
     def unconditional(self, count: int) -> PromptEmbeddings:
         """Return what classifier-free guidance leads away from.
@@ -200,7 +209,7 @@ class LatentDiffusion:
         Args:
             count: How many times.
         """
-        return self.text.unconditional(count, self.device)
+        return self.text.unconditional(count, self.device, self.dtype)
 
     def predict_noise(
         self,
@@ -217,7 +226,8 @@ class LatentDiffusion:
 
         All branches of guidance run in one call. With scales of 1, or without unconditional embeddings, only the
         conditional branch runs. An instruction-following checkpoint is guided away from the image without the text, and
-        from neither (Brooks et al. 2023, Eq. 3).
+        from neither (Brooks et al. 2023, Eq. 3). A consistency model is told the scale instead, in its single branch
+        (Luo et al. 2023, Section 4.2).
 
         Args:
             latents: Shape (N, C, h, w).
@@ -236,6 +246,8 @@ class LatentDiffusion:
 
         inputs = latents if conditioning is None else torch.cat([latents, conditioning], dim=1)
         inputs = inputs.to(self.dtype)
+        if self.is_consistency_model:
+            return self._run_unet(inputs, timestep, prompt_embeddings, guidance_scale)
         image_guided = self.kind == "instruction" and image_guidance_scale != 1
         if unconditional_embeddings is None or (guidance_scale == 1 and not image_guided):
             return self._run_unet(inputs, timestep, prompt_embeddings)
@@ -257,9 +269,13 @@ class LatentDiffusion:
         guided: torch.Tensor = unconditional + guidance_scale * (conditional - unconditional)
         return guided
 
-    def _run_unet(self, inputs: torch.Tensor, timestep: torch.Tensor, prompts: PromptEmbeddings) -> torch.Tensor:
+    def _run_unet(
+        self, inputs: torch.Tensor, timestep: torch.Tensor, prompts: PromptEmbeddings, guidance_scale: float = 1.0
+    ) -> torch.Tensor:
         """Run the UNet, and tell one with two text encoders the size of the image too (Podell et al. 2023, 2.2)."""
         options: dict[str, Any] = {}
+        if self.is_consistency_model:
+            options["timestep_cond"] = self._embed_guidance(guidance_scale).to(inputs).expand(len(inputs), -1)
         if prompts.pooled is not None:
             height, width = (side * self.downscale_factor for side in inputs.shape[-2:])
             # Size of the original, corner of the crop, size of the result.
@@ -268,11 +284,20 @@ class LatentDiffusion:
         prediction: torch.Tensor = self.unet(inputs, timestep, prompts.tokens, return_dict=False, **options)[0]
         return prediction
 
-    def scheduler(self, steps: int) -> Any:
-        """Return a DDIM scheduler of diffusers set to a number of steps.
+    def _embed_guidance(self, scale: float) -> torch.Tensor:
+        """Embed a guidance scale as a consistency model is told it, shape (1, width); 1, no guidance, counts as 0."""
+        import torch
+        from diffusers.models.embeddings import get_timestep_embedding
 
-        As the pipelines do, latents are never clipped and the schedule is offset by one step, whatever the
-        checkpoint's configuration says.
+        width = self.unet.config.time_cond_proj_dim
+        return get_timestep_embedding(torch.tensor([(scale - 1) * 1000.0]), width, downscale_freq_shift=1)
+
+    def scheduler(self, steps: int) -> Any:
+        """Return a scheduler of diffusers set to a number of steps: LCM for a consistency model, DDIM for all others.
+
+        As the pipelines do, latents are never clipped and the schedule of DDIM is offset by one step, whatever the
+        checkpoint's configuration says. A schedule that ends in noise alone is made to end in almost nothing else:
+        with all the noise of DDPM, diffusers' step would take the root of a rounding error below zero.
 
         Raises:
             ConfigurationError: If the checkpoint's schedule has too few steps for it; offset by one, it cannot be run
@@ -280,6 +305,8 @@ class LatentDiffusion:
         """
         from diffusers import DDIMScheduler
 
+        if self.is_consistency_model:
+            return self._consistency_scheduler(steps)
         if steps not in self._schedulers:
             scheduler = DDIMScheduler.from_config(  # type: ignore[no-untyped-call]
                 self._scheduler_config, clip_sample=False, steps_offset=1
@@ -291,8 +318,26 @@ class LatentDiffusion:
                     "that the checkpoint was trained with."
                 )
             scheduler.set_timesteps(steps, device=self.device)
+            if scheduler.alphas_cumprod[-1] == 0:
+                scheduler.alphas_cumprod[-1] = SMALLEST_SIGNAL
             self._schedulers[steps] = scheduler
         return self._schedulers[steps]
+
+    def _consistency_scheduler(self, steps: int) -> Any:
+        """Return a new scheduler: diffusers' counts its steps, so that each sampling needs its own."""
+        from diffusers import LCMScheduler
+
+        scheduler = LCMScheduler.from_config(  # type: ignore[no-untyped-call]
+            self._scheduler_config, clip_sample=False
+        )
+        distilled = scheduler.config.original_inference_steps
+        if not 1 <= steps <= distilled:
+            raise ConfigurationError(
+                f"num_inference_steps is {steps}; expected 1 to {distilled}, the steps that the consistency model was "
+                "distilled from. 4 are usual."
+            )
+        scheduler.set_timesteps(steps, device=self.device)
+        return scheduler
 
     @property
     def trained_timesteps(self) -> int:

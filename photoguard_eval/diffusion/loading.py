@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion.hub import find_snapshot, is_hub_id
+from photoguard_eval.diffusion.hub import PUBLISHED, find_snapshot, is_hub_id
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, kind_of_unet
 from photoguard_eval.diffusion.text import TextEncoder
 from photoguard_eval.diffusion.weights import (
@@ -41,6 +41,9 @@ MODEL_INDEX = "model_index.json"
 
 DTYPES = ("float32", "float16", "bfloat16")
 
+CONSISTENCY_SETTINGS = {"num_inference_steps": 4}
+"""What latent consistency models are published for (Luo et al. 2023: 2 to 4 steps)."""
+
 SUPPORTED_CLASSES = {
     "vae": ("AutoencoderKL",),
     "unet": ("UNet2DConditionModel",),
@@ -62,6 +65,7 @@ class ModelIdentity:
         revision: Commit of the hub, or "" for a folder.
         weights_sha256: Hash over configurations, tokenizer and weights of all components.
         kind: What its UNet was trained for.
+        settings: Settings of an edit that the checkpoint prescribes, as those of few steps do; by name.
     """
 
     name: str
@@ -69,6 +73,7 @@ class ModelIdentity:
     revision: str
     weights_sha256: str
     kind: Kind
+    settings: Mapping[str, float] = field(default_factory=dict)
 
 
 def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdentity:
@@ -92,7 +97,14 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
         weights_sha256=digest,
         # Where a configuration leaves the channels out, diffusers takes four.
         kind=kind_of_unet(unet.get("in_channels", 4), vae.get("latent_channels", 4)),
+        settings=_prescribed_settings(name_or_path, unet),
     )
+
+
+def _prescribed_settings(name: str, unet: Mapping[str, Any]) -> Mapping[str, float]:
+    if unet.get("time_cond_proj_dim") is not None:
+        return CONSISTENCY_SETTINGS
+    return PUBLISHED[name].settings if name in PUBLISHED else {}
 
 
 def default_model(device: str) -> str:
@@ -107,6 +119,8 @@ def load_model(
     dtype: str = "float32",
     revision: str | None = None,
     checkpointing: bool | None = None,
+    vae_tiling: bool = False,
+    cpu_offload: bool = False,
 ) -> LatentDiffusion:
     """Load a checkpoint.
 
@@ -116,6 +130,10 @@ def load_model(
         dtype: What to compute in: "float32", "float16" or "bfloat16".
         revision: Commit, tag or branch of a hub id; None for the pinned one, see `PUBLISHED`, or the newest.
         checkpointing: See `LatentDiffusion.checkpoint_gradients`; None for where memory is scarce, on a GPU.
+        vae_tiling: Whether images larger than the autoencoder was trained on pass through it in overlapping tiles. It
+            takes less memory, and changes the result.
+        cpu_offload: Whether the text encoders stay on the processor, in float32. A prompt passes through them once;
+            the autoencoder and the UNet are needed in turn at every step, and stay on the device.
 
     Raises:
         UnknownNameError: If a plain name is no embedded checkpoint.
@@ -126,19 +144,21 @@ def load_model(
     numbers = dtype_of(dtype)
     require_device(device)
     folder = find_checkpoint(name_or_path, revision)
+    import torch
+
     try:
-        vae, unet, text = _load_components(folder, numbers)
+        vae, unet, text = _load_components(folder, numbers, torch.float32 if cpu_offload else numbers)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The checkpoint {folder} cannot be loaded: {error}. It must be a whole diffusers folder with safetensors "
             "weights."
         ) from error
-    import torch
-
     # Measured on two cores in float32, batch of 8: 6 % faster with channels last, forward and backward alike.
     unet.to(memory_format=torch.channels_last)
     for encoder in text.encoders:
-        encoder.to(device)
+        encoder.to("cpu" if cpu_offload else device)
+    if vae_tiling:
+        vae.enable_tiling()
     model = LatentDiffusion(vae.to(device), unet.to(device), text, _config(folder, "scheduler"))
     if checkpointing or (checkpointing is None and device != "cpu"):
         model.checkpoint_gradients()
@@ -172,7 +192,7 @@ def read_configurations(folder: Path) -> dict[str, dict[str, Any]]:
     return {**configurations, "model": _read_json(folder / MODEL_INDEX)}
 
 
-def _load_components(folder: Path, numbers: torch.dtype) -> tuple[Any, Any, TextEncoder]:
+def _load_components(folder: Path, numbers: torch.dtype, text_numbers: torch.dtype) -> tuple[Any, Any, TextEncoder]:
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTokenizer
@@ -182,7 +202,7 @@ def _load_components(folder: Path, numbers: torch.dtype) -> tuple[Any, Any, Text
     names = components_of(folder)
     text = TextEncoder(
         encoders=tuple(
-            _load_weights(kind, folder, name, numbers) for name, kind in text_encoder_classes(names).items()
+            _load_weights(kind, folder, name, text_numbers) for name, kind in text_encoder_classes(names).items()
         ),
         tokenizers=tuple(
             CLIPTokenizer.from_pretrained(folder, subfolder=name, local_files_only=True)

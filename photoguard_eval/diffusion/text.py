@@ -44,18 +44,21 @@ class TextEncoder:
         tokenizers: One for each.
         empty_is_zero: Whether guidance leads away from zeros, as the pipeline of Stable Diffusion XL does, rather than
             from the embeddings of the empty prompt.
+
+    The encoders may be on another device than the UNet that reads their embeddings, and compute in another type.
     """
 
     encoders: tuple[Any, ...]
     tokenizers: tuple[Any, ...]
     empty_is_zero: bool = False
 
-    def embed(self, prompts: Sequence[str], device: torch.device) -> PromptEmbeddings:
+    def embed(self, prompts: Sequence[str], device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
         """Encode prompts.
 
         Args:
             prompts: N texts; one longer than the limit is cut, with a warning.
-            device: Where the encoders are.
+            device: Where the embeddings are wanted.
+            dtype: In what type.
         """
         import torch
 
@@ -66,20 +69,20 @@ class TextEncoder:
         is_single = len(self.encoders) == 1
         with torch.no_grad():
             outputs = [
-                encoder(self._ids(tokenizer, prompts).to(device), output_hidden_states=not is_single)
+                encoder(self._ids(tokenizer, prompts).to(encoder.device), output_hidden_states=not is_single)
                 for encoder, tokenizer in zip(self.encoders, self.tokenizers, strict=True)
             ]
         if is_single:
-            return PromptEmbeddings(outputs[0].last_hidden_state)
+            return PromptEmbeddings(outputs[0].last_hidden_state.to(device, dtype))
         # Stable Diffusion XL reads the layers before the last ones, and the second encoder's summary of the prompt.
         tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return PromptEmbeddings(tokens, outputs[1].text_embeds)
+        return PromptEmbeddings(tokens.to(device, dtype), outputs[1].text_embeds.to(device, dtype))
 
-    def unconditional(self, count: int, device: torch.device) -> PromptEmbeddings:
-        """Return what guidance leads away from, `count` times."""
+    def unconditional(self, count: int, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
+        """Return what guidance leads away from, `count` times; see `embed`."""
         import torch
 
-        empty = self.embed([""] * count, device)
+        empty = self.embed([""] * count, device, dtype)
         if not self.empty_is_zero:
             return empty
         return PromptEmbeddings(

@@ -96,7 +96,7 @@ def is_paper_setting(result: EvaluationResult) -> bool:
 
     The images differ: the paper's were not released. So its values are no thresholds, only their order is.
     """
-    return result.preset == PAPER_PRESET and result.model.name in PAPER_MODELS
+    return result.preset == PAPER_PRESET and result.model.name in PAPER_MODELS and not result.changed_settings
 
 
 def claim_id(claim: str, metric: str, editor: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
-from photoguard_eval.diffusion import CostMeter, load_model
+from photoguard_eval.diffusion import CostMeter
 from photoguard_eval.errors import AttackError, ModelError
 from photoguard_eval.evaluation.memory import (
     BatchSizes,
@@ -109,14 +109,7 @@ class Evaluation:
     def model(self) -> LatentDiffusion:
         """The model, loaded when first needed."""
         if self._model is None:
-            request = self.plan.request
-            self._model = load_model(
-                request.model,
-                device=request.device,
-                dtype=request.dtype,
-                revision=request.revision,
-                checkpointing=request.checkpointing,
-            )
+            self._model = self.plan.request.load_model()
             for case in self.plan.cases:
                 require_multiple(case.image(), self._model.size_multiple, case.id)
             sizes = {case.size() for case in self.plan.cases}
@@ -272,6 +265,7 @@ class Evaluation:
                 seeds="; ".join(f"{name}: {editor.seeds.origin}" for name, editor in plan.editors.items()),
             ),
             editors={name: editor.settings.model_dump(mode="json") for name, editor in plan.editors.items()},
+            changed_settings=plan.changed_settings,
             metrics=scorer.metric_infos(),
             cases=_case_infos(plan),
             originals=tuple(rows["originals"]),
@@ -393,6 +387,8 @@ def _model_info(plan: Plan) -> ModelInfo:
         kind=plan.model.kind,
         dtype=plan.request.dtype,
         device=plan.request.device,
+        vae_tiling=plan.request.vae_tiling,
+        cpu_offload=plan.request.cpu_offload,
     )
 
 

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -83,6 +83,7 @@ class Baseline(BaseModel):
         dataset_sha256: Hash of the dataset.
         preset: Name of the preset.
         n: Number of cases.
+        editors: Settings of each editor.
         extractors: Feature extractor or text model of each metric that uses one.
         package_version: Version that recorded it.
         recorded: Date.
@@ -99,6 +100,7 @@ class Baseline(BaseModel):
     dataset_sha256: str
     preset: str
     n: int
+    editors: dict[str, dict[str, Any]]
     extractors: dict[str, str]
     package_version: str
     recorded: str
@@ -143,14 +145,14 @@ def check(result: EvaluationResult, path: Path | None = None) -> GateReport:
 
     Args:
         result: The result of an evaluation.
-        path: The baseline; by default the recorded one. Where that does not exist the thresholds are empty and no
-            claim counts as having held; a path that is given must exist.
+        path: The baseline; by default the recorded one. Where that does not exist, or the run changed settings of the
+            preset, the thresholds are empty and no claim counts as having held; a path that is given must exist.
 
     Raises:
         BaselineError: If the baseline cannot be read, was recorded under other conditions, or lacks a metric.
     """
     own = baseline_path(result)
-    if path is None and not own.is_file():
+    if path is None and (result.changed_settings or not own.is_file()):
         return GateReport(baseline="", claims=evaluate_claims(result), thresholds=(), failures=result.failures)
     path = path or own
     baseline = read_baseline(path)
@@ -176,11 +178,17 @@ def bless(result: EvaluationResult, path: Path | None = None) -> list[str]:
         One line per value that differs from the earlier baseline; empty if none does.
 
     Raises:
-        BaselineError: If an attack was stopped during the evaluation: such a result is no baseline.
+        BaselineError: If an attack was stopped during the evaluation, or the run changed settings of the preset and no
+            path is given: such a result is not the preset's baseline.
     """
     if result.failures:
         names = ", ".join(failure.attack for failure in result.failures)
         raise BaselineError(f"{names} did not finish, so this result cannot be blessed. Mend or leave out the attack.")
+    if path is None and result.changed_settings:
+        raise BaselineError(
+            f"This run changed {', '.join(result.changed_settings)}, so it is no baseline of the preset "
+            f"{result.preset!r}. Give another file with --baseline, or leave the changes out."
+        )
     path = path or baseline_path(result)
     old = read_baseline(path) if path.is_file() else None
     new = _merge(old, make_baseline(result))
@@ -197,6 +205,7 @@ def make_baseline(result: EvaluationResult) -> Baseline:
         dataset_sha256=result.dataset.sha256,
         preset=result.preset,
         n=result.dataset.n,
+        editors={name: dict(settings) for name, settings in result.editors.items()},
         extractors=_extractors(result),
         package_version=result.provenance.package_version,
         recorded=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -311,6 +320,7 @@ def _conditions(baseline: Baseline) -> dict[str, object]:
         "dataset's content": baseline.dataset_sha256,
         "preset": baseline.preset,
         "number of cases": baseline.n,
+        "setting of the edits": baseline.editors,
         "feature extractors": baseline.extractors,
     }
 

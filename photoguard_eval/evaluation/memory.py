@@ -83,6 +83,8 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
     request = plan.request
     model = load_architecture(request.model, dtype=request.dtype, revision=request.revision)
     model.checkpoint_gradients(request.checkpointing is not False)
+    if request.vae_tiling:
+        model.vae.enable_tiling()
     side = max(max(case.size()) for case in plan.cases)
 
     def fitting(what: str, needed: float) -> int:

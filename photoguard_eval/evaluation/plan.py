@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from typing import Any
@@ -17,7 +17,16 @@ from typing import Any
 from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.cases import Dataset, EditCase, load_dataset
-from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, ModelIdentity, default_model, identify_model
+from photoguard_eval.diffusion import (
+    EDITORS,
+    Editor,
+    EditSettings,
+    LatentDiffusion,
+    ModelIdentity,
+    default_model,
+    identify_model,
+    load_model,
+)
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
 from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds
@@ -56,10 +65,12 @@ class EvaluationRequest:
         device: "cpu" or "cuda".
         dtype: "float32", "float16" or "bfloat16".
         batch_size: How many images run at once at most; on a GPU fewer where its memory does not hold so many.
-        composite: Whose kept pixels an inpainted edit shows, see `EditSettings`; None for the preset's.
+        settings: Settings of the edits that differ from the preset's, by name; see `EditSettings`.
         extractor: Feature extractor of the distribution metrics, see `photoguard_eval.metrics`.
         clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.
         checkpointing: See `load_model`.
+        vae_tiling: See `load_model`.
+        cpu_offload: See `load_model`.
     """
 
     model: str = ""
@@ -71,10 +82,12 @@ class EvaluationRequest:
     device: str = "cpu"
     dtype: str = "float32"
     batch_size: int = 12
-    composite: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     extractor: str = "auto"
     clip: str = "auto"
     checkpointing: bool | None = None
+    vae_tiling: bool = False
+    cpu_offload: bool = False
 
     def __post_init__(self) -> None:
         """Fill in the model that suits the device, and the dataset that suits the model."""
@@ -82,6 +95,18 @@ class EvaluationRequest:
         embedded = model in resources.embedded_checkpoints()
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "dataset", self.dataset or (EMBEDDED_DATASET if embedded else DEFAULT_DATASET))
+
+    def load_model(self) -> LatentDiffusion:
+        """Load the model as it was asked for; see `photoguard_eval.diffusion.load_model`."""
+        return load_model(
+            self.model,
+            device=self.device,
+            dtype=self.dtype,
+            revision=self.revision,
+            checkpointing=self.checkpointing,
+            vae_tiling=self.vae_tiling,
+            cpu_offload=self.cpu_offload,
+        )
 
 
 @dataclass(frozen=True)
@@ -173,6 +198,18 @@ class Plan:
     def embedded_model(self) -> bool:
         """Whether the model is one that the package carries."""
         return _is_embedded(self.model)
+
+    @property
+    def changed_settings(self) -> tuple[str, ...]:
+        """Names of the settings that are not the preset's for the model, in the order they were asked for."""
+        return tuple(
+            name
+            for name in self.request.settings
+            if any(
+                getattr(planned.settings, name) != getattr(self.preset.settings(editor, self.model, {}), name)
+                for editor, planned in self.editors.items()
+            )
+        )
 
     def original(self, editor: str) -> Method:
         """Return the edits of the original images under an editor."""
@@ -279,11 +316,10 @@ def _plan_editors(
     request: EvaluationRequest, preset: Preset, model: ModelIdentity, dataset: Dataset
 ) -> dict[str, PlannedEditor]:
     editors = {}
-    for name, settings in preset.editors.items():
+    for name in preset.editors:
         if model.kind not in EDITORS.find(name).kinds:
             continue
-        if request.composite is not None:
-            settings = settings.changed(composite=request.composite)
+        settings = preset.settings(name, model, request.settings)
         editors[name] = PlannedEditor(
             EDITORS.create(name), settings, choose_seeds(dataset, model, preset.name, name, settings)
         )
@@ -351,6 +387,8 @@ class _Context:
             "model": self.model.weights_sha256,
             "dtype": self.request.dtype,
             "device": self.request.device,
+            # Tiles change the numbers; where the text encoders are changes at most their rounding, as a device does.
+            "memory": [self.request.vae_tiling, self.request.cpu_offload],
             "machine": platform.machine(),
             "libraries": library_versions(EDIT_LIBRARIES),
             "editor": [planned.plugin.name, planned.plugin.fingerprint, planned.settings.model_dump(mode="json")],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from photoguard_eval.diffusion import EditSettings
-from photoguard_eval.errors import UnknownNameError
+from photoguard_eval.diffusion import EditSettings, ModelIdentity
+from photoguard_eval.errors import ConfigurationError, UnknownNameError
 
 DEFAULT_ATTACKS = ("noise", "encoder", "diffusion")
 """The rows of the paper's tables."""
@@ -32,6 +32,32 @@ class Preset:
     editors: Mapping[str, EditSettings]
     attack_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     attack_steps: int | None = None
+
+    def settings(self, editor: str, model: ModelIdentity, changes: Mapping[str, str]) -> EditSettings:
+        """Return the settings of an editor on a model.
+
+        Args:
+            editor: Its name.
+            model: What it runs on; a checkpoint of few steps prescribes some of the settings.
+            changes: Settings that were asked for, by name.
+
+        Raises:
+            ConfigurationError: If a change names no setting, or its value is out of range.
+        """
+        return self.editors[editor].changed(**{**model.settings, **changes})
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """Read settings of the form `name=value`.
+
+    Raises:
+        ConfigurationError: If one is of another form.
+    """
+    for text in texts:
+        if "=" not in text:
+            known = ", ".join(EditSettings.model_fields)
+            raise ConfigurationError(f"{text!r} is no setting; expected NAME=VALUE with one of {known}.")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def _editors(steps: int) -> dict[str, EditSettings]:

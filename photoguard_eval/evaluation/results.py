@@ -169,6 +169,8 @@ class ModelInfo(_Frozen):
     kind: Literal["inpainting", "text-to-image", "instruction"]
     dtype: str
     device: str
+    vae_tiling: bool = False
+    cpu_offload: bool = False
 
 
 class DatasetInfo(_Frozen):
@@ -216,6 +218,7 @@ class EvaluationResult(_Frozen):
         model: The model.
         dataset: The dataset.
         editors: Settings of each editor by its name.
+        changed_settings: Names of those that are not the preset's for the model.
         metrics: All metrics in the order of the paper's tables.
         cases: The cases in the dataset's order.
         originals: One row per editor: edits of the unprotected images.
@@ -230,6 +233,7 @@ class EvaluationResult(_Frozen):
     model: ModelInfo
     dataset: DatasetInfo
     editors: dict[str, dict[str, Any]]
+    changed_settings: tuple[str, ...] = ()
     metrics: tuple[MetricInfo, ...]
     cases: tuple[CaseInfo, ...]
     originals: tuple[MethodResult, ...]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+from photoguard_eval.evaluation.results import EvaluationResult, GateReport, ModelInfo
 from photoguard_eval.reports.naming import editor_text
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown
 from photoguard_eval.reports.tables import editor_tables, without_repeated_notes
@@ -79,7 +79,8 @@ def _provenance(result: EvaluationResult) -> list[str]:
     model, dataset, provenance = result.model, result.dataset, result.provenance
     facts = {
         "Command": provenance.command,
-        "Model": f"{model.name}, {model.kind}, {model.dtype} on {model.device}",
+        "Model": ", ".join([f"{model.name}, {model.kind}, {model.dtype} on {model.device}", *_memory_options(model)]),
+        "Changed settings": ", ".join(result.changed_settings),
         "Revision": model.revision,
         "Weights, SHA-256": model.weights_sha256,
         "Dataset, SHA-256": dataset.sha256,
@@ -96,6 +97,11 @@ def _provenance(result: EvaluationResult) -> list[str]:
         "Libraries": ", ".join(f"{name} {version}" for name, version in sorted(provenance.libraries.items())),
     }
     return [f"- {escape_markdown(name)}: {escape_markdown(text)}" for name, text in facts.items() if text]
+
+
+def _memory_options(model: ModelInfo) -> list[str]:
+    options = {"autoencoder in tiles": model.vae_tiling, "text encoders on the processor": model.cpu_offload}
+    return [name for name, used in options.items() if used]
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

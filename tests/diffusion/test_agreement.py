@@ -18,7 +18,16 @@ from diffusers import (
 from photoguard_eval import resources
 from photoguard_eval.diffusion import EDITORS, EditSettings, default_editor, load_model
 from photoguard_eval.errors import ConfigurationError
-from tests.tiny import SIDE, assemble, half_masks, random_images, tiny_components, tiny_model, tiny_xl_components
+from tests.tiny import (
+    SIDE,
+    assemble,
+    half_masks,
+    random_images,
+    tiny_components,
+    tiny_consistency_components,
+    tiny_model,
+    tiny_xl_components,
+)
 
 TOLERANCE = 1e-4
 PROMPTS = ["a dog in a meadow", "a red cat at sunset"]
@@ -116,6 +125,61 @@ def test_instructions_agree_with_the_pipeline(guidance, image_guidance):
     edited = EDITORS.create("instruct").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
     assert (edited - reference).abs().max() < TOLERANCE
     assert (edited - images).abs().mean() > 0.01, "an edit that changes nothing would agree with anything"
+
+
+@pytest.mark.parametrize("input_channels", [9, 4])
+def test_inpaint_by_a_consistency_model_agrees_with_the_pipeline(input_channels):
+    pipeline, model = build(StableDiffusionInpaintPipeline, tiny_consistency_components(input_channels))
+    images, masks = random_images(2), half_masks(2)
+    reference = inpainted(pipeline, images, masks, num_inference_steps=4)
+    editor = EDITORS.create("inpaint").instance
+    settings = EditSettings(num_inference_steps=4, guidance_scale=7.5)
+    edited = editor.edit(model, images, masks, PROMPTS, SEEDS, settings)
+    assert (edited - paste(reference, images, masks)).abs().max() < TOLERANCE
+    unguided = editor.edit(model, images, masks, PROMPTS, SEEDS, settings.changed(guidance_scale=1))
+    assert (edited - unguided).abs().max() > 10 * TOLERANCE, "the model is told the guidance"
+
+
+def test_img2img_by_a_consistency_model_agrees_with_the_pipeline():
+    pipeline, model = build(StableDiffusionImg2ImgPipeline, tiny_consistency_components(4))
+    images = random_images(2)
+    reference = pipeline(
+        prompt=PROMPTS,
+        image=images,
+        strength=0.6,
+        num_inference_steps=8,
+        guidance_scale=7.5,
+        generator=generators(),
+        output_type="pt",
+    ).images
+    settings = EditSettings(num_inference_steps=8, guidance_scale=7.5, strength=0.6)
+    edited = EDITORS.create("img2img").instance.edit(model, images, half_masks(2), PROMPTS, SEEDS, settings)
+    assert (edited - reference).abs().max() < TOLERANCE
+
+
+def test_a_consistency_model_refuses_more_steps_than_it_was_distilled_from():
+    model = assemble(tiny_consistency_components())
+    settings = EditSettings(num_inference_steps=51)
+    with pytest.raises(ConfigurationError, match="1 to 50"):
+        EDITORS.create("inpaint").instance.edit(model, random_images(1), half_masks(1), PROMPTS[:1], [1], settings)
+
+
+def test_a_schedule_that_ends_in_noise_alone_is_sampled():
+    """By DDIM as the pipeline does, but for a signal of 2⁻²⁴ that is left; with η = 1 the pipeline gives NaN."""
+    parts = tiny_components(9, prediction_type="v_prediction")
+    parts["scheduler"] = DDIMScheduler.from_config(
+        parts["scheduler"].config, rescale_betas_zero_snr=True, timestep_spacing="trailing"
+    )
+    pipeline, model = build(StableDiffusionInpaintPipeline, parts)
+    assert parts["scheduler"].alphas_cumprod[-1] == 0
+    images, masks = random_images(2), half_masks(2)
+    editor, settings = EDITORS.create("inpaint").instance, EditSettings(num_inference_steps=6, eta=0)
+    reference = paste(inpainted(pipeline, images, masks, num_inference_steps=6, eta=0.0), images, masks)
+    edited = editor.edit(model, images, masks, PROMPTS, SEEDS, settings)
+    assert (edited - reference).abs().max() < 10 * TOLERANCE
+    noisy = editor.edit(model, images, masks, PROMPTS, SEEDS, settings.changed(eta=1))
+    assert noisy.isfinite().all()
+    assert (noisy - edited).abs().mean() > 0.01
 
 
 def build_xl(pipeline_class, parts):

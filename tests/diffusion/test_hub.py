@@ -73,13 +73,18 @@ def test_stable_diffusion_loads_from_its_half_precision_weights(tmp_path):
 def test_a_model_that_cannot_be_had_says_what_to_do(tmp_path):
     done = run(tmp_path, "identify_model('owner/no-such-model')")
     assert "ModelError: The model owner/no-such-model is not in the local cache" in done.stderr
-    assert "run `hf download owner/no-such-model`, and copy the cache folder here (HF_HOME)" in done.stderr
+    assert "run `photoguard-eval download owner/no-such-model`, and copy the cache folder here (HF_HOME)" in done.stderr
 
 
 def test_a_published_model_that_cannot_be_had_says_how_large_it_is(tmp_path):
     done = run(tmp_path, f"identify_model('{INPAINTING}')")
-    revision = PUBLISHED[INPAINTING].revision
-    assert f"run `hf download {INPAINTING} --revision {revision}` (2.1 GB), and copy" in done.stderr
+    assert f"run `photoguard-eval download {INPAINTING}` (2.1 GB), and copy" in done.stderr
+
+
+def test_download_fetches_nothing_that_is_there_and_says_what_it_is(tmp_path):
+    folder = put(tmp_path / "hub", "owner/small", "a" * 40, "main")
+    done = run(tmp_path, "from photoguard_eval.cli import main; main(['download', 'owner/small'])")
+    assert done.stdout.startswith(f"{folder}: inpainting, weights "), done.stderr
 
 
 def test_a_cache_that_lacks_weights_is_not_taken_for_whole(tmp_path):
@@ -87,7 +92,7 @@ def test_a_cache_that_lacks_weights_is_not_taken_for_whole(tmp_path):
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     done = run(tmp_path, "identify_model('owner/small')")
     assert "ModelError: owner/small has no safetensors weights for unet in the local cache" in done.stderr
-    assert "run `hf download owner/small`, and copy" in done.stderr
+    assert "run `photoguard-eval download owner/small`, and copy" in done.stderr
 
 
 def test_what_the_hub_has_is_fetched_in_two_steps(monkeypatch, tmp_path):

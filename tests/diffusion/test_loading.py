@@ -238,6 +238,28 @@ def test_ddim_samples_whatever_scheduler_the_checkpoint_names(checkpoint):
     assert not scheduler.config.clip_sample
 
 
+def test_large_images_pass_through_the_autoencoder_in_tiles_on_request(checkpoint):
+    path = checkpoint / "vae" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sample_size": 32}))
+    images = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    whole, tiled = (load_model(str(checkpoint), vae_tiling=tiling) for tiling in (False, True))
+    assert not torch.equal(tiled.encode(images), whole.encode(images)), "tiles see less of their surroundings"
+    assert torch.equal(tiled.encode(images[..., :32, :32]), whole.encode(images[..., :32, :32]))
+    assert tiled.decode(tiled.encode(images)).shape == images.shape
+
+
+@pytest.mark.parametrize("folder", ["checkpoint", "xl_checkpoint"])
+def test_text_encoders_stay_on_the_processor_in_full_precision_on_request(folder, request):
+    path = str(request.getfixturevalue(folder))
+    offloaded, plain = load_model(path, dtype="bfloat16", cpu_offload=True), load_model(path, dtype="bfloat16")
+    assert {encoder.dtype for encoder in offloaded.text.encoders} == {torch.float32}
+    ours, theirs = (model.embed_prompts(["a dog in a meadow"]) for model in (offloaded, plain))
+    assert ours.tokens.dtype == torch.bfloat16
+    assert (ours.tokens - theirs.tokens).abs().max() < 0.1 * theirs.tokens.abs().max()
+    if ours.pooled is not None:
+        assert ours.pooled.dtype == torch.bfloat16
+
+
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(ConfigurationError, match="float8"):
         load_model("inpaint-a", dtype="float8")

@@ -40,6 +40,24 @@ def test_a_result_passes_against_itself(result, baseline):
     assert not any(claim.verdict == "lost" for claim in report.claims)
 
 
+def test_changed_settings_are_not_compared_with_the_preset_nor_blessed_as_it(result, monkeypatch, tmp_path):
+    monkeypatch.setattr("photoguard_eval.resources.baselines_folder", lambda: tmp_path)
+    bless(result)
+    assert check(result).thresholds
+    changed = result.model_copy(update={"changed_settings": ("guidance_scale",)})
+    assert check(changed).thresholds == ()
+    with pytest.raises(BaselineError, match="changed guidance_scale, so it is no baseline of the preset"):
+        bless(changed)
+    bless(changed, tmp_path / "mine.json")
+    assert check(changed, tmp_path / "mine.json").passed
+
+
+def test_a_baseline_of_other_settings_is_refused(result, baseline):
+    editors = {name: {**settings, "eta": 0.5} for name, settings in result.editors.items()}
+    with pytest.raises(BaselineError, match="recorded with another setting of the edits"):
+        check(result.model_copy(update={"editors": editors}), baseline)
+
+
 @pytest.mark.parametrize(
     ("attack", "metric", "shift", "side"),
     [

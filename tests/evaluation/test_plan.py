@@ -1,10 +1,15 @@
+import json
 import shutil
 
 import pytest
 
+from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack
+from photoguard_eval.diffusion import EditSettings, ModelIdentity
+from photoguard_eval.diffusion.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
 from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.presets import find_preset
 
 
 def keys(plan):
@@ -42,7 +47,11 @@ def test_an_attack_that_sees_the_prompt_gets_one_image_per_prompt(make_request, 
         ({"attacks": ("noise", "encoder,steps=5", "diffusion,steps=2")}, False),
         ({"seed": 1}, False),
         ({"dtype": "bfloat16"}, True),
-        ({"composite": "immunized"}, True),
+        ({"vae_tiling": True}, True),
+        ({"cpu_offload": True}, True),
+        ({"checkpointing": False}, False),
+        ({"settings": {"composite": "immunized"}}, True),
+        ({"settings": {"guidance_scale": "7.5"}}, False),
     ],
 )
 def test_a_changed_request_changes_just_what_it_touches(make_request, change, originals_change):
@@ -68,8 +77,6 @@ def test_the_mask_counts_only_where_it_is_read(make_request, small_dataset, tmp_
     from photoguard_eval.files import sha256_of_file
 
     digest = sha256_of_file(masks[1])
-    import json
-
     lines = [json.loads(line) for line in rows.splitlines()]
     for row in lines:
         row["mask_sha256"] = digest
@@ -99,6 +106,24 @@ def test_two_attacks_of_one_label_are_refused(make_request, tmp_path):
         build_plan(make_request(attacks=specs))
 
 
+def test_changed_settings_are_those_that_differ_from_the_preset(make_request):
+    plan = build_plan(make_request(settings={"guidance_scale": "7.5", "num_inference_steps": "3"}))
+    assert plan.changed_settings == ("num_inference_steps",)
+    assert {planned.settings.num_inference_steps for planned in plan.editors.values()} == {3}
+
+
+def test_a_checkpoint_of_few_steps_prescribes_its_settings(make_request, tmp_path):
+    folder = shutil.copytree(resources.embedded_checkpoints()["inpaint-a"], tmp_path / "consistency")
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "time_cond_proj_dim": 16}))
+    plan = build_plan(make_request(model=str(folder), preset="paper"))
+    assert plan.editors["inpaint"].settings == EditSettings(num_inference_steps=4)
+    assert plan.changed_settings == ()
+    turbo = ModelIdentity("", folder, "", "", "text-to-image", PUBLISHED["stabilityai/sd-turbo"].settings)
+    settings = find_preset("paper").settings("inpaint", turbo, {"eta": "0"})
+    assert settings == EditSettings(num_inference_steps=4, guidance_scale=1, eta=0)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -109,7 +134,8 @@ def test_two_attacks_of_one_label_are_refused(make_request, tmp_path):
         ({"attacks": ("nois",)}, UnknownNameError, "Did you mean 'noise'"),
         ({"attacks": ()}, ConfigurationError, "No attack was named"),
         ({"batch_size": 0}, ConfigurationError, "batch size is 0"),
-        ({"composite": "both"}, ConfigurationError, "composite='both'"),
+        ({"settings": {"composite": "both"}}, ConfigurationError, "composite='both'"),
+        ({"settings": {"guidance": "5"}}, ConfigurationError, "guidance='5' is no setting"),
     ],
 )
 def test_bad_requests_are_refused(make_request, change, error, message):
