@@ -198,7 +198,8 @@ def _command(commands: Any, name: str, description: str, run: Any) -> argparse.A
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        help="embedded checkpoint, diffusers folder or hub id (default: inpaint-a, Stable Diffusion with --gpu)",
+        help="embedded checkpoint, diffusers folder, safetensors file or hub id (default: inpaint-a, Stable Diffusion with "
+        "--gpu)",
     )
     parser.add_argument("--revision", help="commit of a hub model")
     parser.add_argument("--gpu", action="store_true", help="run on the GPU")

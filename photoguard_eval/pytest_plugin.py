@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of the benchmark suite."""
     group = parser.getgroup("photoguard-eval", "benchmark of image immunization (bench/)")
     group.addoption("--gpu", action="store_true", help="run on the GPU")
-    group.addoption("--model", help="embedded checkpoint, diffusers folder or hub id")
+    group.addoption("--model", help="embedded checkpoint, diffusers folder, safetensors file or hub id")
     group.addoption("--dataset", help="name or folder of the dataset")
     group.addoption("--preset", default=DEFAULT_PRESET, help="smoke, ci or paper")
     group.addoption(
@@ -52,6 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
     group.addoption("--batch-size", type=int, default=12, metavar="N", help="images at once at most")
+    group.addoption("--vae-tiling", action="store_true", help="pass large images through the autoencoder in tiles")
+    group.addoption("--cpu-offload", action="store_true", help="keep the text encoders on the processor")
     group.addoption(
         "--setting",
         action="append",
@@ -95,6 +97,8 @@ class BenchRun:
                 device="cuda" if option("--gpu") else "cpu",
                 dtype=option("--dtype"),
                 batch_size=option("--batch-size"),
+                vae_tiling=option("--vae-tiling"),
+                cpu_offload=option("--cpu-offload"),
                 settings=parse_settings(option("--setting")),
             )
         )

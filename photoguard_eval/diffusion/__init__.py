@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photoguard_eval.diffusion.architectures import load_architecture, published_architectures
+from photoguard_eval.diffusion.architectures import load_architecture
 from photoguard_eval.diffusion.cost import CostMeter
 from photoguard_eval.diffusion.editors import (
     EDITORS,
@@ -15,6 +15,7 @@ from photoguard_eval.diffusion.editors import (
     default_editor,
     register_editor,
 )
+from photoguard_eval.diffusion.hub import published_architectures
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion, Posterior
 from photoguard_eval.diffusion.loading import (
     DEFAULT_GPU_MODEL,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from photoguard_eval.diffusion.hub import published_architectures
 from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
 from photoguard_eval.diffusion.loading import (
     dtype_of,
@@ -25,13 +25,6 @@ from photoguard_eval.diffusion.text import TextEncoder
 
 if TYPE_CHECKING:
     import torch
-
-FOLDER = Path(__file__).with_name("architectures")
-
-
-def published_architectures() -> dict[str, Path]:
-    """Return the files that describe published models, by hub id."""
-    return {path.stem.replace("--", "/"): path for path in sorted(FOLDER.glob("*.json"))}
 
 
 def load_architecture(name_or_path: str, *, dtype: str = "float32", revision: str | None = None) -> LatentDiffusion:

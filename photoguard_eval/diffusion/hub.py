@@ -46,6 +46,14 @@ RENAMED = {
 """Hub ids that no longer exist, and what the same weights are found under."""
 
 
+ARCHITECTURES = Path(__file__).with_name("architectures")
+
+
+def published_architectures() -> dict[str, Path]:
+    """Return the files that describe how published models are built, by hub id."""
+    return {path.stem.replace("--", "/"): path for path in sorted(ARCHITECTURES.glob("*.json"))}
+
+
 def is_hub_id(name: str) -> bool:
     """Tell whether a name has the form of a hub id, `owner/name`."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))

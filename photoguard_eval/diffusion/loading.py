@@ -1,4 +1,4 @@
-"""Loads a checkpoint in diffusers' layout: one that the package carries, a folder, or a hub id.
+"""Loads a checkpoint: one that the package carries, a folder in diffusers' layout, a hub id, or a single file.
 
 All of them go through the same code. Weights are safetensors only, and the safety checker is not loaded: it blacks
 images out, which would count as a protected edit.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval import resources
 from photoguard_eval.diffusion.hub import PUBLISHED, find_snapshot, is_hub_id
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, kind_of_unet
+from photoguard_eval.diffusion.single_file import convert_single_file
 from photoguard_eval.diffusion.text import TextEncoder
 from photoguard_eval.diffusion.weights import (
     COMPONENTS,
@@ -80,7 +81,7 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
     """Find a checkpoint and hash it, without loading torch.
 
     Args:
-        name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
+        name_or_path: Name of an embedded checkpoint, a diffusers folder, a hub id `owner/name` or a safetensors file.
         revision: Commit, tag or branch of a hub id; None for the pinned one, see `PUBLISHED`, or the newest.
 
     Raises:
@@ -91,14 +92,21 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
     digest = sha256_of_json([[str(path.relative_to(folder)), sha256_of_file(path)] for path in files_of(folder)])
     unet, vae = _config(folder, "unet"), _config(folder, "vae")
     return ModelIdentity(
-        name=name_or_path if not Path(name_or_path).is_dir() else folder.resolve().name,
+        name=_name_of(name_or_path),
         path=folder,
-        revision=folder.name if "/" in name_or_path and not Path(name_or_path).is_dir() else "",
+        revision=folder.name if "/" in name_or_path and not Path(name_or_path).exists() else "",
         weights_sha256=digest,
         # Where a configuration leaves the channels out, diffusers takes four.
         kind=kind_of_unet(unet.get("in_channels", 4), vae.get("latent_channels", 4)),
         settings=_prescribed_settings(name_or_path, unet),
     )
+
+
+def _name_of(name_or_path: str) -> str:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path.stem
+    return path.resolve().name if path.is_dir() else name_or_path
 
 
 def _prescribed_settings(name: str, unet: Mapping[str, Any]) -> Mapping[str, float]:
@@ -125,7 +133,7 @@ def load_model(
     """Load a checkpoint.
 
     Args:
-        name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
+        name_or_path: Name of an embedded checkpoint, a diffusers folder, a hub id `owner/name` or a safetensors file.
         device: "cpu", "cuda" or "cuda:<number>".
         dtype: What to compute in: "float32", "float16" or "bfloat16".
         revision: Commit, tag or branch of a hub id; None for the pinned one, see `PUBLISHED`, or the newest.
@@ -290,7 +298,7 @@ def find_checkpoint(name_or_path: str, revision: str | None) -> Path:
     """Return the folder of an embedded checkpoint, a local one, or one of the hub, that holds all that is loaded.
 
     Args:
-        name_or_path: Name of an embedded checkpoint, a diffusers folder, or a hub id `owner/name`.
+        name_or_path: Name of an embedded checkpoint, a diffusers folder, a hub id `owner/name` or a safetensors file.
         revision: Commit, tag or branch of a hub id; None for the pinned one or the newest.
 
     Raises:
@@ -310,10 +318,15 @@ def _find_folder(name_or_path: str, revision: str | None) -> Path:
     path = Path(name_or_path)
     if name_or_path and path.is_dir():
         return path
+    if path.is_file():
+        return convert_single_file(path)
     if is_hub_id(name_or_path):
         return find_snapshot(name_or_path, revision)
     raise UnknownNameError(
-        "model", name_or_path, embedded, "Or give a diffusers folder that exists, or a hub id as owner/name."
+        "model",
+        name_or_path,
+        embedded,
+        "Or give a diffusers folder or a safetensors file that exists, or a hub id as owner/name.",
     )
 
 

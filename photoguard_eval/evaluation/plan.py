@@ -56,7 +56,7 @@ class EvaluationRequest:
     """What a user asks for.
 
     Attributes:
-        model: An embedded checkpoint, a diffusers folder or a hub id; "" for the one that suits the device.
+        model: An embedded checkpoint, a diffusers folder, a safetensors file or a hub id; "" for the one that suits the device.
         revision: Commit of a hub model.
         dataset: A dataset of the package or a folder; "" for the one that suits the model.
         preset: Name of a preset.
