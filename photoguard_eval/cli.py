@@ -198,8 +198,8 @@ def _command(commands: Any, name: str, description: str, run: Any) -> argparse.A
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        help="embedded checkpoint, diffusers folder, safetensors file or hub id (default: inpaint-a, Stable Diffusion with "
-        "--gpu)",
+        help="embedded checkpoint, diffusers folder, safetensors file or hub id (default: inpaint-a, with --gpu Stable "
+        "Diffusion)",
     )
     parser.add_argument("--revision", help="commit of a hub model")
     parser.add_argument("--gpu", action="store_true", help="run on the GPU")
@@ -234,8 +234,18 @@ def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_preset_option(parser, "ci")
     parser.add_argument("--batch-size", type=int, default=12, metavar="N", help="images at once at most (default: 12)")
+    _add_workers_option(parser)
     parser.add_argument("--extractor", default="auto", help="features of FID, KID, precision and recall")
     parser.add_argument("--clip", default="auto", help="text-image model of the CLIP similarity")
+
+
+def _add_workers_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share the work (default: one on a processor, one for each visible GPU)",
+    )
 
 
 def _add_attack_option(parser: argparse.ArgumentParser) -> None:
@@ -284,6 +294,7 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
         "device": "cuda" if options.gpu else None,
         "dtype": options.dtype,
         "batch_size": options.batch_size,
+        "workers": options.workers,
         "settings": parse_settings(options.settings),
         "extractor": options.extractor,
         "clip": options.clip,
@@ -296,11 +307,11 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
 
 def _run(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import require_device
-    from photoguard_eval.evaluation.execution import Evaluation
     from photoguard_eval.evaluation.gate import check
     from photoguard_eval.evaluation.plan import build_plan
     from photoguard_eval.evaluation.progress import Progress
     from photoguard_eval.evaluation.store import Store
+    from photoguard_eval.evaluation.workers import evaluate
     from photoguard_eval.reports import StoreImages, leaderboard_rows, terminal_report, write_reports
 
     request = make_request(options)
@@ -308,7 +319,7 @@ def _run(options: argparse.Namespace) -> int:
         require_device("cuda")
     plan = build_plan(request)
     store = Store(options.store)
-    result = Evaluation(plan, store, Progress(quiet=options.quiet)).run()
+    result, _ = evaluate(plan, store, Progress(quiet=options.quiet))
     report = check(result)
     images = StoreImages(plan.dataset.path, store.image)
     paths = write_reports(result, report, options.reports, images, paper_rows=not plan.embedded_model)

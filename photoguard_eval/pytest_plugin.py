@@ -19,7 +19,6 @@ from photoguard_eval.attacks import Attack
 from photoguard_eval.cli import DEFAULT_REPORTS, DEFAULT_STORE
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
-from photoguard_eval.evaluation.execution import Evaluation
 from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.plan import (
     DEFAULT_PRESET,
@@ -31,6 +30,7 @@ from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, parse_settings
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
 from photoguard_eval.evaluation.store import Store
+from photoguard_eval.evaluation.workers import evaluate
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.registry import Plugin
 
@@ -52,6 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
     group.addoption("--batch-size", type=int, default=12, metavar="N", help="images at once at most")
+    group.addoption(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share the work (default: one on a processor, one for each visible GPU)",
+    )
     group.addoption("--vae-tiling", action="store_true", help="pass large images through the autoencoder in tiles")
     group.addoption("--cpu-offload", action="store_true", help="keep the text encoders on the processor")
     group.addoption(
@@ -97,6 +103,7 @@ class BenchRun:
                 device="cuda" if option("--gpu") else "cpu",
                 dtype=option("--dtype"),
                 batch_size=option("--batch-size"),
+                workers=option("--workers"),
                 vae_tiling=option("--vae-tiling"),
                 cpu_offload=option("--cpu-offload"),
                 settings=parse_settings(option("--setting")),
@@ -131,9 +138,7 @@ class BenchRun:
         """The result of the evaluation; computes what the store lacks."""
         with self._uncaptured():
             # Within, so that progress goes to the real standard error.
-            evaluation = Evaluation(self.plan, self.store, Progress())
-            result = evaluation.run()
-        self.computed = evaluation.computed
+            result, self.computed = evaluate(self.plan, self.store, Progress())
         return result
 
     @cached_property

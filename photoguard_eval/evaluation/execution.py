@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,14 @@ Cell = TypeVar("Cell", bound=ImmunizeCell | EditCell)
 LIBRARIES = ("torch", "diffusers", "transformers", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy", "pillow")
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes computes: every `count`-th batch, from the `index`-th on."""
+
+    index: int = 0
+    count: int = 1
+
+
 @dataclass
 class Evaluation:
     """The run of a plan.
@@ -70,12 +79,14 @@ class Evaluation:
         plan: What to run.
         store: Where artifacts are.
         progress: Where to report.
+        share: What of the work is this process's.
         computed: How many cells this run computed; 0 when all of them were in the store.
     """
 
     plan: Plan
     store: Store
     progress: Progress
+    share: Share = Share()
     computed: int = 0
     _model: LatentDiffusion | None = None
     _failures: dict[str, FailedAttack] = field(default_factory=dict)
@@ -92,18 +103,43 @@ class Evaluation:
         """
         started = datetime.datetime.now(datetime.UTC)
         clock = time.monotonic()
-        for method in self.plan.methods:
-            self._immunize(method)
-        for method in (*self.plan.originals, *self._standing_methods()):
-            self.edit(method)
+        self.immunize_all()
+        self.edit_all()
         result = self._assemble(self._provenance(started, clock))
         for key in dict.fromkeys(self.store.damaged):
             self.progress.say(f"Damaged in the store and computed again: {key[:16]}…")
         self.store.write_result(result)
         return result
 
+    def immunize_all(self) -> None:
+        """Immunize what the store lacks."""
+        for method in self.plan.methods:
+            self._immunize(method)
+
+    def edit_all(self) -> None:
+        """Compute the edits that the store lacks, of all methods whose attack did not fail."""
+        for method in (*self.plan.originals, *self._standing_methods()):
+            self.edit(method)
+
+    def missing(self) -> int:
+        """Return how many images the store lacks."""
+        methods = (*self.plan.originals, *self.plan.methods)
+        keys = {cell.key for method in methods for cells in (method.immunize, method.edits) for cell in cells}
+        return sum(self.store.image(key) is None for key in keys)
+
+    @cached_property
+    def _rows(self) -> list[tuple[str, str]]:
+        return [row_of(method) for method in (*self.plan.originals, *self.plan.methods)]
+
     def _standing_methods(self) -> list[Method]:
-        return [method for method in self.plan.methods if method.attack and method.attack.label not in self._failures]
+        return [
+            method
+            for method in self.plan.methods
+            if method.attack
+            and method.attack.label not in self._failures
+            # The failure may be another process's.
+            and all(self.store.facts(cell.key) is not None for cell in method.immunize)
+        ]
 
     @property
     def model(self) -> LatentDiffusion:
@@ -127,6 +163,7 @@ class Evaluation:
         try:
             self._in_batches(
                 name,
+                method,
                 method.immunize,
                 lambda: self._sizes_of(method).immunize,
                 lambda batch: self._immunize_batch(attack, method.editor, batch),
@@ -154,6 +191,7 @@ class Evaluation:
         """Compute the edits of a method that the store lacks."""
         self._in_batches(
             f"{method.attack.label if method.attack else 'original'}: edit by {method.editor}",
+            method,
             method.edits,
             lambda: self._sizes_of(method).edit,
             lambda batch: self._edit_batch(method, batch),
@@ -162,14 +200,19 @@ class Evaluation:
     def _in_batches(
         self,
         name: str,
+        method: Method,
         cells: Sequence[Cell],
         size: Callable[[], int],
         run: Callable[[Sequence[Cell]], None],
     ) -> None:
-        """Run the cells that the store lacks, and once in smaller batches where the memory of a GPU runs out."""
+        """Run this process's share of what the store lacks, once in smaller batches where a GPU's memory runs out."""
         missing = {cell.key for cell in cells if self.store.image(cell.key) is None}
         batches = _batches(cells, size()) if missing else []
-        todo: list[Sequence[Cell]] = [batch for batch in batches if any(cell.key in missing for cell in batch)]
+        # By the plan alone, so that processes that see the others' results at different times leave nothing out.
+        first = (self.share.index - self._rows.index(row_of(method))) % self.share.count
+        todo: list[Sequence[Cell]] = [
+            batch for batch in batches[first :: self.share.count] if any(cell.key in missing for cell in batch)
+        ]
         has_shrunk = False
         with self.progress.stage(name, sum(len(batch) for batch in todo)) as stage:
             while todo:

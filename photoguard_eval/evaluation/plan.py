@@ -56,7 +56,8 @@ class EvaluationRequest:
     """What a user asks for.
 
     Attributes:
-        model: An embedded checkpoint, a diffusers folder, a safetensors file or a hub id; "" for the one that suits the device.
+        model: An embedded checkpoint, a diffusers folder, a safetensors file or a hub id; "" for the one that suits the
+            device.
         revision: Commit of a hub model.
         dataset: A dataset of the package or a folder; "" for the one that suits the model.
         preset: Name of a preset.
@@ -65,6 +66,7 @@ class EvaluationRequest:
         device: "cpu" or "cuda".
         dtype: "float32", "float16" or "bfloat16".
         batch_size: How many images run at once at most; on a GPU fewer where its memory does not hold so many.
+        workers: Processes that share the work; None for one on a processor and one for each visible GPU.
         settings: Settings of the edits that differ from the preset's, by name; see `EditSettings`.
         extractor: Feature extractor of the distribution metrics, see `photoguard_eval.metrics`.
         clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.
@@ -82,6 +84,7 @@ class EvaluationRequest:
     device: str = "cpu"
     dtype: str = "float32"
     batch_size: int = 12
+    workers: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     extractor: str = "auto"
     clip: str = "auto"
@@ -224,6 +227,8 @@ def build_plan(request: EvaluationRequest) -> Plan:
     """
     if request.batch_size < 1:
         raise ConfigurationError(f"The batch size is {request.batch_size}; expected at least 1.")
+    if request.workers is not None and request.workers < 1:
+        raise ConfigurationError(f"The number of workers is {request.workers}; expected at least 1.")
     preset = find_preset(request.preset)
     model = identify_model(request.model, request.revision)
     dataset = load_dataset(request.dataset)

@@ -134,6 +134,7 @@ def test_a_checkpoint_of_few_steps_prescribes_its_settings(make_request, tmp_pat
         ({"attacks": ("nois",)}, UnknownNameError, "Did you mean 'noise'"),
         ({"attacks": ()}, ConfigurationError, "No attack was named"),
         ({"batch_size": 0}, ConfigurationError, "batch size is 0"),
+        ({"workers": 0}, ConfigurationError, "number of workers is 0"),
         ({"settings": {"composite": "both"}}, ConfigurationError, "composite='both'"),
         ({"settings": {"guidance": "5"}}, ConfigurationError, "guidance='5' is no setting"),
     ],

@@ -1,0 +1,72 @@
+"""Processes that share an evaluation: the same result as one, each computing a part, and what happens if one fails."""
+
+import os
+from queue import SimpleQueue
+from threading import Barrier
+
+import pytest
+
+from photoguard_eval.errors import ModelError
+from photoguard_eval.evaluation import workers
+from photoguard_eval.evaluation.execution import Share
+from photoguard_eval.evaluation.plan import EvaluationRequest, build_plan
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.store import Store
+from photoguard_eval.evaluation.workers import WorkerError, evaluate, worker_environments
+
+QUIET = Progress(quiet=True)
+
+
+def test_two_processes_give_the_result_of_one_and_go_on_after_an_attack_failed(make_request, tmp_path):
+    (tmp_path / "bad.py").write_text(
+        "from photoguard_eval import Attack\n"
+        "class Bad(Attack):\n    name = 'bad'\n"
+        "    def perturb(self, model, batch, generator):\n        return batch.images * 0\n"
+    )
+    options = {"attacks": ("noise", "encoder,steps=2", f"{tmp_path / 'bad.py'}:Bad"), "batch_size": 2}
+    alone, _ = evaluate(build_plan(make_request(**options)), Store(tmp_path / "alone"), QUIET)
+    plan, store = build_plan(make_request(**options, workers=2)), Store(tmp_path / "shared")
+    shared, computed = evaluate(plan, store, QUIET)
+    # Two images and three edits of each attack, and of the originals the edits, under two editors.
+    assert computed == 2 * (2 * (2 + 3) + 3)
+    assert shared.id == alone.id
+    assert [failure.attack for failure in shared.failures] == ["bad"]
+    assert len(shared.methods) == 4
+    for method, other in zip(shared.methods, alone.methods, strict=True):
+        assert method.metrics["ssim"].mean == pytest.approx(other.metrics["ssim"].mean, abs=0.005)
+        assert method.cost.batch_size == other.cost.batch_size
+
+
+def test_a_process_that_is_killed_stops_those_that_wait_for_it(make_request, tmp_path):
+    (tmp_path / "killer.py").write_text(
+        "import os\nfrom photoguard_eval import Attack\n"
+        "class Killer(Attack):\n    name = 'killer'\n"
+        "    def perturb(self, model, batch, generator):\n"
+        "        return batch.images if batch.editor.name == 'img2img' else os.kill(os.getpid(), 9)\n"
+    )
+    request = make_request(attacks=(f"{tmp_path / 'killer.py'}:Killer",), workers=2, batch_size=2)
+    with pytest.raises(WorkerError, match=r"exit codes \[0, -9\]|exit codes \[-9, 0\]"):
+        evaluate(build_plan(request), Store(tmp_path / "store"), QUIET)
+
+
+def test_what_a_process_cannot_do_is_handed_back_and_stops_the_others(make_request, tmp_path):
+    barrier, errors = Barrier(2), SimpleQueue()
+    workers._work(make_request(model=str(tmp_path / "nowhere")), tmp_path / "store", Share(1, 2), barrier, errors)
+    assert "Unknown model" in errors.get()
+    assert barrier.broken
+
+
+def test_each_gpu_has_its_process(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    request = EvaluationRequest(device="cuda")
+    assert worker_environments(request, {}) == [{workers.VISIBLE: number} for number in "012"]
+    assert worker_environments(request, {workers.VISIBLE: "5,7"}) == [{workers.VISIBLE: "5"}, {workers.VISIBLE: "7"}]
+    assert len(worker_environments(EvaluationRequest(device="cuda", workers=2), {})) == 2
+    with pytest.raises(ModelError, match="4 workers were asked for, and torch sees 3 GPUs"):
+        worker_environments(EvaluationRequest(device="cuda", workers=4), {})
+
+
+def test_processes_share_the_processor(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert worker_environments(EvaluationRequest(), {}) == [{"OMP_NUM_THREADS": "8"}]
+    assert worker_environments(EvaluationRequest(workers=3), {}) == [{"OMP_NUM_THREADS": "2"}] * 3
