@@ -19,6 +19,7 @@ from photoguard_eval.metrics import (
     Metric,
     PairwiseMetric,
     PromptMetric,
+    quality_scores,
 )
 from photoguard_eval.registry import Plugin
 
@@ -171,6 +172,17 @@ class Scorer:
     def edit_features(self, method: Method) -> torch.Tensor:
         """Return the features of a method's edits, (cases, features), that the distribution metrics compare."""
         return self._features_of(self._edits(method.edits))
+
+    def qualities(self, method: Method) -> list[float]:
+        """Return the quality of a method's edits by themselves, one per case."""
+        import torch
+
+        edits = self._edits(method.edits)
+        scores: dict[int, float] = {}
+        for batch in self._batches(edits):
+            values = quality_scores(self._plan.clip, torch.cat([edits[index] for index in batch])).tolist()
+            scores.update(zip(batch, values, strict=True))
+        return [scores[index] for index in range(len(edits))]
 
     def original_features(self) -> torch.Tensor:
         """Return the features of the dataset's original images, one row per image."""

@@ -19,13 +19,18 @@ PROMPT_METRIC = "clip_similarity"
 REALISM_NEIGHBOURS = 3
 """Neighbours that the realism score takes its radii from, as its paper does."""
 
+REALISM = "realism against the dataset's images (Kynkäänniemi et al. 2019, Eq. 3)"
+QUALITY = "CLIP-IQA, without reference (Wang et al. 2023, Eq. 2)"
+
 
 def search_seeds(plan: Plan, store: Store, progress: Progress, candidates: int, command: str) -> SeedFile:
     """Try the seeds 0 to `candidates` − 1 for each case and editor of a plan, and choose the best of each.
 
-    A seed is ranked by the CLIP similarity of the original's edit to the prompt and, separately, by its realism; the
-    one with the lowest sum of ranks wins, a tie goes to the higher similarity. Immunized images play no part. Edits
-    go through the store, so an interrupted search goes on where it stopped.
+    A seed is ranked by the CLIP similarity of the original's edit to the prompt and, separately, by the edit's quality;
+    the one with the lowest sum of ranks wins, a tie goes to the higher similarity. Quality is CLIP-IQA, which needs no
+    reference, where the CLIP was trained on photographs; the embedded one was not, so there it is realism against the
+    dataset's images. Immunized images play no part. Edits go through the store, so an interrupted search goes on where
+    it stopped.
 
     Args:
         plan: Names the cases, editors and model.
@@ -55,6 +60,7 @@ def search_seeds(plan: Plan, store: Store, progress: Progress, candidates: int, 
         preset=plan.preset.name,
         candidates=candidates,
         command=command,
+        quality_score=REALISM if plan.clip.is_embedded else QUALITY,
         settings={
             name: editor.settings.model_dump(mode="json", exclude={"composite"})
             for name, editor in plan.editors.items()
@@ -72,19 +78,23 @@ def write_seeds(plan: Plan, found: SeedFile, output: Path | None) -> Path:
 
 def _choose(plan: Plan, scorer: Scorer, methods: Sequence[Method]) -> dict[str, FoundSeed]:
     score = next(score for score in scorer.scores if score.name == PROMPT_METRIC)
-    references = scorer.original_features()
     similarities = [scorer.case_scores(method, score) or [] for method in methods]
-    realisms = [
-        realism_scores(scorer.edit_features(method), references, REALISM_NEIGHBOURS).tolist() for method in methods
-    ]
+    qualities = _qualities(plan, scorer, methods)
     chosen = {}
     for index, case in enumerate(plan.cases):
         similarity = [values[index] for values in similarities]
-        realism = [values[index] for values in realisms]
-        ranks = [a + b for a, b in zip(_ranks(similarity), _ranks(realism), strict=True)]
+        quality = [values[index] for values in qualities]
+        ranks = [a + b for a, b in zip(_ranks(similarity), _ranks(quality), strict=True)]
         best = min(range(len(methods)), key=lambda seed: (ranks[seed], -similarity[seed]))
-        chosen[case.id] = FoundSeed(seed=best, clip_similarity=similarity[best], realism=realism[best])
+        chosen[case.id] = FoundSeed(seed=best, clip_similarity=similarity[best], quality=quality[best])
     return chosen
+
+
+def _qualities(plan: Plan, scorer: Scorer, methods: Sequence[Method]) -> list[list[float]]:
+    if not plan.clip.is_embedded:
+        return [scorer.qualities(method) for method in methods]
+    references = scorer.original_features()
+    return [realism_scores(scorer.edit_features(method), references, REALISM_NEIGHBOURS).tolist() for method in methods]
 
 
 def _ranks(values: Sequence[float]) -> list[int]:

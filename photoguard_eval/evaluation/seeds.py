@@ -24,14 +24,14 @@ class FoundSeed(BaseModel):
     Attributes:
         seed: The seed.
         clip_similarity: Cosine similarity of the original's edit to the prompt.
-        realism: Realism score of that edit (Kynkäänniemi et al. 2019, Eq. 3) against the dataset's images.
+        quality: Of that edit, by the record's quality score.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int
     clip_similarity: float
-    realism: float
+    quality: float
 
 
 class SeedFile(BaseModel):
@@ -45,6 +45,7 @@ class SeedFile(BaseModel):
         preset: Name of the preset.
         candidates: How many seeds were tried for each case.
         command: The command that made it.
+        quality_score: How the quality of an edit was scored.
         settings: Settings of each editor.
         seeds: For each editor, the chosen seed of each case.
     """
@@ -58,6 +59,7 @@ class SeedFile(BaseModel):
     preset: str
     candidates: int
     command: str
+    quality_score: str
     settings: dict[str, dict[str, Any]]
     seeds: dict[str, dict[str, FoundSeed]]
 

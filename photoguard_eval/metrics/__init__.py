@@ -15,6 +15,7 @@ from photoguard_eval.metrics.base import (
 from photoguard_eval.metrics.distribution import FrechetInceptionDistance, Precision, Recall, realism_scores
 from photoguard_eval.metrics.pairwise import StructuralSimilarity
 from photoguard_eval.metrics.prompt import ClipSimilarity, TextImageModel, select_clip
+from photoguard_eval.metrics.quality import quality_scores
 from photoguard_eval.metrics.kernel import KernelInceptionDistance
 from photoguard_eval.metrics.region import RegionPeakSignalToNoiseRatio, RegionStructuralSimilarity
 from photoguard_eval.metrics.perceptual import LearnedPerceptualSimilarity
@@ -43,6 +44,7 @@ __all__ = [
     "distribution_metrics",
     "pairwise_metrics",
     "prompt_metrics",
+    "quality_scores",
     "realism_scores",
     "register_metric",
     "select_clip",

@@ -44,6 +44,11 @@ class TextImageModel:
                     f"or a name such as {DEFAULT_CLIP}."
                 )
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the CLIP that the package carries, which knows drawn scenes and no photographs."""
+        return self.folder is not None and self.folder.resolve() == resources.embedded_clip().resolve()
+
     @cached_property
     def identity(self) -> str:
         """Name and, for a folder, hash of the weights; known without loading the model."""

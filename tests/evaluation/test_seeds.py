@@ -1,7 +1,9 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from photoguard_eval import resources
 from photoguard_eval.errors import ConfigurationError, DatasetError
 from photoguard_eval.evaluation.plan import build_plan
 from photoguard_eval.evaluation.progress import Progress
@@ -59,3 +61,15 @@ def test_a_damaged_record_is_an_error(request_):
 def test_one_candidate_is_no_search(request_, tmp_path):
     with pytest.raises(ConfigurationError, match="give at least 2"):
         search_seeds(build_plan(request_), Store(tmp_path / "store"), Progress(quiet=True), 1, "test")
+
+
+def test_quality_is_judged_without_reference_where_the_clip_knows_photographs(request_, tmp_path):
+    def search(clip):
+        plan = build_plan(replace(request_, clip=clip))
+        return search_seeds(plan, Store(tmp_path / "store"), Progress(quiet=True), 2, "test")
+
+    other = shutil.copytree(resources.embedded_clip(), tmp_path / "other")
+    assert search("embedded").quality_score.startswith("realism")
+    found = search(str(other))
+    assert found.quality_score.startswith("CLIP-IQA")
+    assert all(0 <= entry.quality <= 1 for cases in found.seeds.values() for entry in cases.values())
