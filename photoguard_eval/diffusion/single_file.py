@@ -85,7 +85,7 @@ def convert_single_file(path: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         configuration, converted = Path(work) / "configuration", Path(work) / "converted"
-        _write_configuration(configuration, json.loads(published_architectures()[name].read_text(encoding="utf-8")))
+        write_configuration(configuration, json.loads(published_architectures()[name].read_text(encoding="utf-8")))
         _convert(path, configuration, converted, dtype)
         # Renamed in one step, so that a folder in the cache is whole.
         converted.rename(folder)
@@ -132,8 +132,13 @@ def _model_of(path: Path, shapes: Mapping[str, list[int]]) -> str:
     return MODELS[signature]
 
 
-def _write_configuration(folder: Path, architecture: Mapping[str, Any]) -> None:
-    """Write what the file lacks: a diffusers folder without weights."""
+def write_configuration(folder: Path, architecture: Mapping[str, Any]) -> None:
+    """Write a diffusers folder without weights: configurations, tokenizers and the index.
+
+    Args:
+        folder: Where to; a new folder.
+        architecture: Configurations by component, as those of `published_architectures`.
+    """
     second = "text_encoder_2" in architecture
     index = {
         "_class_name": "StableDiffusionXLPipeline" if second else "StableDiffusionPipeline",

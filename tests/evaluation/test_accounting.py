@@ -1,6 +1,7 @@
 """Costs that are counted without running: against known sizes, against what runs, and against what is published."""
 
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -12,9 +13,13 @@ from photoguard_eval.diffusion import EDITORS, EditSettings, load_architecture, 
 from photoguard_eval.diffusion.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, UnknownNameError
 from photoguard_eval.evaluation.accounting import GIBIBYTE, Account, count_attack, count_edit, example_batch
+from photoguard_eval.purifiers import PURIFIERS
 from photoguard_eval.randomness import CaseGenerators
 
 INPAINTING = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+TEXT_TO_IMAGE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+XL = "stabilityai/stable-diffusion-xl-base-1.0"
+XL_INPAINTING = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 GRADIENT_ATTACKS = (
     "encoder", "diffusion,denoising_steps=2", "advdm", "mist", "sds", "ace", "pid", "diffusionguard", "advpaint",
     "dayn", "blurguard", "eot",
@@ -195,17 +200,62 @@ def test_the_command_prints_words(capsys):
 
 
 @pytest.fixture(scope="module")
-def stable_diffusion():
-    model = load_architecture(INPAINTING)
-    model.checkpoint_gradients()
-    return model
+def laid_out():
+    """Full-size models without weights, laid out when they are first asked for."""
+
+    @cache
+    def lay_out(name):
+        model = load_architecture(name)
+        model.checkpoint_gradients()
+        return model
+
+    return lay_out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("spec", "name"), [(spec, "inpaint") for spec in GRADIENT_ATTACKS] + [("diffusion,denoising_steps=1", "img2img")]
+    ("name", "editing", "spec"),
+    [
+        *((INPAINTING, "inpaint", spec) for spec in GRADIENT_ATTACKS),
+        (INPAINTING, "img2img", "diffusion,denoising_steps=1"),
+        *((TEXT_TO_IMAGE, "inpaint", spec) for spec in ("encoder", "diffusion,denoising_steps=1", "advdm")),
+        (TEXT_TO_IMAGE, "img2img", "diffusion,denoising_steps=1"),
+        *((XL_INPAINTING, "inpaint", spec) for spec in ("encoder", "diffusion,denoising_steps=1", "dayn")),
+        (XL, "img2img", "diffusion,denoising_steps=1"),
+        ("timbrooks/instruct-pix2pix", "instruct", "diffusion,denoising_steps=1"),
+    ],
 )
-def test_every_attack_can_be_laid_out_at_full_size(stable_diffusion, spec, name):
-    costs = count_attack(attack(spec), stable_diffusion, editor(name), EditSettings())
+def test_every_attack_can_be_laid_out_at_full_size(laid_out, name, editing, spec):
+    costs = count_attack(attack(spec), laid_out(name), editor(editing), EditSettings())
     assert costs.tflop_per_step > 1
-    assert 0 < costs.saved_gib < costs.peak_gib < 16
+    assert 0 < costs.saved_gib < costs.peak_gib < (48 if "xl" in name else 16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "editing"),
+    [
+        *(
+            (name, editing)
+            for name in (INPAINTING, TEXT_TO_IMAGE, XL_INPAINTING, XL)
+            for editing in ("inpaint", "img2img")
+        ),
+        ("timbrooks/instruct-pix2pix", "instruct"),
+    ],
+)
+def test_every_editor_can_be_laid_out_at_full_size(laid_out, name, editing):
+    costs = count_edit(laid_out(name), editor(editing), EditSettings(num_inference_steps=1))
+    assert costs.tflop > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("purifier", sorted(PURIFIERS.classes()))
+def test_every_purifier_can_be_laid_out_at_full_size(laid_out, purifier):
+    model = laid_out(INPAINTING)
+    if PURIFIERS.create(purifier).instance.differentiable:
+        costs = count_attack(attack(f"eot,purifiers={purifier}"), model, editor(), EditSettings())
+        # The image itself and the purified one pass through the encoder, of 1.1 TFLOP forward.
+        assert costs.tflop_per_step > 2 * 2 * 1.0
+    batch = example_batch(model, editor(), EditSettings(), model.native_size)
+    purified = PURIFIERS.create(purifier).instance.purify(batch.images, CaseGenerators.from_seeds([0]))
+    assert purified.shape == batch.images.shape
