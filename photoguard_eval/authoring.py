@@ -1,4 +1,4 @@
-"""Making a dataset of one's own: a folder from images, masks and prompts, and a check of any folder."""
+"""Making a dataset of one's own, of images, masks and prompts or of another at another size, and checking any."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from photoguard_eval.cases import METADATA, Dataset, load_dataset, read_rows
-from photoguard_eval.errors import DatasetError
+from photoguard_eval.errors import ConfigurationError, DatasetError
 from photoguard_eval.files import sha256_of_file, write_atomically
-from photoguard_eval.images import image_files, read_image, read_mask, require_partial_mask, require_same_size
+from photoguard_eval.images import (
+    image_files,
+    read_image,
+    read_mask,
+    require_partial_mask,
+    require_same_size,
+    write_image,
+)
 
 COMMON_FACTOR = 64
 """Sides that are multiples of this suit every latent diffusion model that is in use."""
@@ -145,8 +153,7 @@ def create_dataset(folder: Path, images: Path, masks: Path, prompts: Path, prove
         DatasetError: If the folder is taken, or images, masks and prompts do not belong together.
         InvalidImageError: If an image or mask cannot be read, they do not fit, or a mask keeps or edits everything.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError(f"{folder} is there and not empty. Name a new folder; nothing is overwritten.")
+    _require_free(folder)
     wanted = _read_prompts(prompts)
     pictures, outlines = _by_stem(images), _by_stem(masks)
     for what, have, where in (("image", pictures, images), ("mask", outlines, masks)):
@@ -156,9 +163,7 @@ def create_dataset(folder: Path, images: Path, masks: Path, prompts: Path, prove
     unused = [stem for stem in pictures if stem not in wanted]
     if unused:
         raise DatasetError(f"{prompts} has no prompt for {_some(unused)} of {images}. Add one or move the image away.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
-        made = Path(unfinished) / folder.name
+    with _written_whole(folder) as made:
         rows = []
         seeds = itertools.count()
         for stem, texts in wanted.items():
@@ -166,7 +171,7 @@ def create_dataset(folder: Path, images: Path, masks: Path, prompts: Path, prove
             require_same_size(image, mask, stem)
             require_partial_mask(mask, stem)
             rows.append(_copy(made, pictures[stem], outlines[stem], texts, seeds, provenance))
-        write_atomically(made / METADATA, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+        _write_rows(made, rows)
         card = CARD.format(
             name=folder.name,
             license=provenance.license or "unknown",
@@ -174,11 +179,82 @@ def create_dataset(folder: Path, images: Path, masks: Path, prompts: Path, prove
             cases=sum(len(texts) for texts in wanted.values()),
         )
         write_atomically(made / "README.md", card.encode())
+    return load_dataset(str(folder))
+
+
+def resize_dataset(name_or_path: str, folder: Path, side: int) -> Dataset:
+    """Copy a dataset with its images and masks at another size; it is written whole or not at all.
+
+    Images are resampled bicubically, with antialiasing; their shorter side becomes the given one, and the other follows
+    to the nearest multiple of `COMMON_FACTOR`. Everything else, prompts, seeds and provenance, stays.
+
+    Args:
+        name_or_path: The name of one of the package's datasets, or a folder.
+        folder: Where to; it must not exist, or be empty.
+        side: The shorter side, in pixels.
+
+    Raises:
+        ConfigurationError: If the side is no positive multiple of `COMMON_FACTOR`.
+        UnknownNameError: If there is no such dataset.
+        DatasetError: If the dataset is not intact, or the folder is taken.
+    """
+    from torch.nn.functional import interpolate
+
+    if side < 1 or side % COMMON_FACTOR:
+        raise ConfigurationError(f"The side is {side}; expected a positive multiple of {COMMON_FACTOR}.")
+    _require_free(folder)
+    dataset = load_dataset(name_or_path)
+    with _written_whole(folder) as made:
+        rows = []
+        for _, row in read_rows(dataset.path / METADATA):
+            names = {
+                "file_name": str(Path(row.file_name).with_suffix(".png")),
+                "mask_file_name": str(Path(row.mask_file_name).with_suffix(".png")),
+            }
+            image, mask = read_image(dataset.path / row.file_name), read_mask(dataset.path / row.mask_file_name)
+            scale = side / min(image.shape[-2:])
+            size = [_to_multiple(pixels * scale) for pixels in image.shape[-2:]]
+            for picture, name in zip((image, mask), names.values(), strict=True):
+                resized = interpolate(picture, size=size, mode="bicubic", antialias=True)
+                write_image(made / name, resized if name == names["file_name"] else (resized >= 0.5).float())
+            digests = {
+                "sha256": sha256_of_file(made / names["file_name"]),
+                "mask_sha256": sha256_of_file(made / names["mask_file_name"]),
+            }
+            rows.append({**row.model_dump(mode="json"), **names, **digests})
+        _write_rows(made, rows)
+        card = dataset.path / "README.md"
+        before = card.read_text(encoding="utf-8") if card.is_file() else f"# {dataset.name}\n"
+        note = f"\nThis copy was resized to {side} pixels: `photoguard-eval dataset resize`.\n"
+        write_atomically(made / "README.md", (before + note).encode())
+    return load_dataset(str(folder))
+
+
+def _to_multiple(pixels: float) -> int:
+    return max(1, round(pixels / COMMON_FACTOR)) * COMMON_FACTOR
+
+
+def _require_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(f"{folder} is there and not empty. Name a new folder; nothing is overwritten.")
+
+
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """Lend a folder to write a dataset into; it takes its place once it is written and intact."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
+        made = Path(unfinished) / folder.name
+        yield made
         load_dataset(str(made))
         if folder.is_dir():
             folder.rmdir()
         made.rename(folder)
-    return load_dataset(str(folder))
+
+
+def _write_rows(folder: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(folder / METADATA, lines.encode())
 
 
 def _copy(

@@ -155,13 +155,17 @@ def _add_cost(commands: Any) -> None:
 
 
 def _add_dataset(commands: Any) -> None:
-    description = "Check a dataset, or make one of your own images."
+    description = "Check a dataset, make one of your own images, or one at another size."
     actions = commands.add_parser("dataset", help=description, description=description).add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
     parser = _command(actions, "check", "Read every file of a dataset and sum up what is there.", _check_dataset)
     parser.add_argument("dataset", help="name or folder of the dataset")
     parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser = _command(actions, "resize", "Copy a dataset at another size.", _resize_dataset)
+    parser.add_argument("dataset", help="name or folder of the dataset")
+    parser.add_argument("folder", type=Path, help="where to; a new folder")
+    parser.add_argument("--side", type=int, required=True, metavar="PIXELS", help="the shorter side of the images")
     parser = _command(actions, "init", "Make a dataset of images, masks and prompts.", _init_dataset)
     parser.add_argument("folder", type=Path, help="where to; a new folder")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="PNG, JPEG or WebP files")
@@ -592,6 +596,14 @@ def _init_dataset(options: argparse.Namespace) -> int:
     dataset = create_dataset(options.folder, options.images, options.masks, options.prompts, provenance)
     print(f"{dataset.path}: {len(dataset.cases)} edits. Complete its README.md, then run")
     print(f"  pytest bench/ --dataset {dataset.path}")
+    return 0
+
+
+def _resize_dataset(options: argparse.Namespace) -> int:
+    from photoguard_eval.authoring import resize_dataset
+
+    dataset = resize_dataset(options.dataset, options.folder, options.side)
+    print(f"{dataset.path}: {len(dataset.cases)} edits")
     return 0
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from photoguard_eval.authoring import Provenance, check_dataset, create_dataset
-from photoguard_eval.cases import METADATA
+from photoguard_eval.authoring import Provenance, check_dataset, create_dataset, resize_dataset
+from photoguard_eval.cases import METADATA, load_dataset
 from photoguard_eval.cli import main
-from photoguard_eval.errors import DatasetError, InvalidImageError
+from photoguard_eval.errors import ConfigurationError, DatasetError, InvalidImageError
 from photoguard_eval.files import sha256_of_file
 from photoguard_eval.images import write_image
 
@@ -167,3 +167,31 @@ def test_the_commands_make_and_check_a_dataset(parts, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["sizes"] == {"512 × 512": 20}
     assert main(["dataset", "init", str(tmp_path / "pets"), *options]) != 0
     assert "not empty" in capsys.readouterr().err
+
+
+def test_a_copy_at_another_size_keeps_everything_else(parts, tmp_path, capsys):
+    save(parts["images"], "boat", (64, 128))
+    save(parts["masks"], "boat", (64, 128))
+    before = create_dataset(tmp_path / "pets", **parts, provenance=Provenance("CC0-1.0", "I", "my garden"))
+    assert main(["dataset", "resize", str(tmp_path / "pets"), str(tmp_path / "large"), "--side", "192"]) == 0
+    assert "3 edits" in capsys.readouterr().out
+    after = load_dataset(str(tmp_path / "large"))
+    assert [(case.id, case.prompt, case.seed) for case in after.cases] == [
+        (case.id, case.prompt, case.seed) for case in before.cases
+    ]
+    assert {case.image_id: case.size() for case in after.cases} == {"dog": (192, 192), "boat": (192, 384)}
+    for ours, theirs in zip(after.cases, before.cases, strict=True):
+        assert ours.mask().mean() == pytest.approx(float(theirs.mask().mean()), abs=0.01)
+        assert ours.image().mean() == pytest.approx(float(theirs.image().mean()), abs=0.01)
+    assert "resized to 192 pixels" in (tmp_path / "large/README.md").read_text(encoding="utf-8")
+    assert "CC0-1.0" in (tmp_path / "large" / METADATA).read_text(encoding="utf-8")
+
+
+def test_a_copy_of_an_odd_size_or_over_another_is_refused(parts, tmp_path):
+    create_dataset(tmp_path / "pets", **parts, provenance=Provenance())
+    for side in (0, 100):
+        with pytest.raises(ConfigurationError, match="multiple of 64"):
+            resize_dataset(str(tmp_path / "pets"), tmp_path / "large", side)
+    with pytest.raises(DatasetError, match="there and not empty"):
+        resize_dataset(str(tmp_path / "pets"), tmp_path / "pets", 128)
+    assert not (tmp_path / "large").exists()

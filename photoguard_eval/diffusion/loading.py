@@ -66,6 +66,7 @@ class ModelIdentity:
         revision: Commit of the hub, or "" for a folder.
         weights_sha256: Hash over configurations, tokenizer and weights of all components.
         kind: What its UNet was trained for.
+        native_size: Side of the images that it was trained on, in pixels; None if its configuration does not say.
         settings: Settings of an edit that the checkpoint prescribes, as those of few steps do; by name.
     """
 
@@ -74,6 +75,7 @@ class ModelIdentity:
     revision: str
     weights_sha256: str
     kind: Kind
+    native_size: int | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -98,6 +100,7 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
         weights_sha256=digest,
         # Where a configuration leaves the channels out, diffusers takes four.
         kind=kind_of_unet(unet.get("in_channels", 4), vae.get("latent_channels", 4)),
+        native_size=_native_size(unet, vae),
         settings=_prescribed_settings(name_or_path, unet),
     )
 
@@ -107,6 +110,11 @@ def _name_of(name_or_path: str) -> str:
     if path.is_file():
         return path.stem
     return path.resolve().name if path.is_dir() else name_or_path
+
+
+def _native_size(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int | None:
+    latents, levels = unet.get("sample_size"), vae.get("block_out_channels")
+    return latents * 2 ** (len(levels) - 1) if isinstance(latents, int) and levels else None
 
 
 def _prescribed_settings(name: str, unet: Mapping[str, Any]) -> Mapping[str, float]:
@@ -146,11 +154,12 @@ def load_model(
     Raises:
         UnknownNameError: If a plain name is no embedded checkpoint.
         ModelError: If the checkpoint is incomplete, of an unsupported kind or cannot be had, or the device is not
-            there.
+            there or does not compute in the dtype.
         ConfigurationError: If the dtype or device is unknown.
     """
     numbers = dtype_of(dtype)
     require_device(device)
+    _require_instructions(device, dtype)
     folder = find_checkpoint(name_or_path, revision)
     import torch
 
@@ -292,6 +301,33 @@ def require_device(device: str) -> None:
     number, count = int(device.partition(":")[2] or 0), torch.cuda.device_count()
     if number >= count:
         raise ModelError(f"There is no device {device!r}: torch sees {count}, numbered from 0. Choose one of them.")
+
+
+def _require_instructions(device: str, dtype: str) -> None:
+    """Check that a device computes in a type, rather than to convert every number back and forth.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    if dtype == "float32" or _has_instructions(device, dtype):
+        return
+    kind = "GPU" if device.startswith("cuda") else "processor"
+    raise ModelError(
+        f"This {kind} has no instructions for {dtype}, so that an edit would take many times as long as in full "
+        "precision. Use --dtype float32" + ("." if kind == "processor" else " or float16.")
+    )
+
+
+def _has_instructions(device: str, dtype: str) -> bool:
+    import torch
+
+    if device.startswith("cuda"):
+        return dtype != "bfloat16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = {
+        "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
+        "bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
+    }
+    return bool(supported[dtype]())
 
 
 def find_checkpoint(name_or_path: str, revision: str | None) -> Path:

@@ -7,6 +7,7 @@ loading a model, a finished cell is never computed again, and a changed one neve
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ from photoguard_eval.registry import Plugin
 EMBEDDED_DATASET = "emoji-scenes"
 DEFAULT_DATASET = "photos"
 DEFAULT_PRESET = "ci"
+
+LARGEST_RESIZING = 1.6
+"""How far images may be from the size that a model was trained on; Stable Diffusion 1 still draws at 768 pixels."""
 
 EDIT_CODE = ("images.py", "randomness.py", "diffusion")
 ATTACK_CODE = (
@@ -233,6 +237,7 @@ def build_plan(request: EvaluationRequest) -> Plan:
     model = identify_model(request.model, request.revision)
     dataset = load_dataset(request.dataset)
     cases = dataset.select(preset.cases)
+    _require_native_size(model, dataset, cases)
     editors = _plan_editors(request, preset, model, dataset)
     attacks = create_attacks(request.attacks, preset)
     context = _Context(request, model, editors)
@@ -256,6 +261,19 @@ def build_plan(request: EvaluationRequest) -> Plan:
         clip,
         sha256_of_json([names, keys]),
     )
+
+
+def _require_native_size(model: ModelIdentity, dataset: Dataset, cases: Sequence[EditCase]) -> None:
+    """Check that a model edits images of about the size that it was trained on: far from it, it draws no scenes."""
+    native = model.native_size
+    for case in cases:
+        height, width = case.size()
+        if native and not 1 / LARGEST_RESIZING <= math.sqrt(height * width) / native <= LARGEST_RESIZING:
+            raise ConfigurationError(
+                f"{model.name} was trained on images of {native} × {native}, and {case.image_id} of {dataset.name} is "
+                f"{width} × {height}. Make a copy of the dataset at its size with `photoguard-eval dataset resize "
+                f"{dataset.name} {dataset.name}-{native} --side {native}`, and give that with --dataset."
+            )
 
 
 def _is_embedded(model: ModelIdentity) -> bool:

@@ -7,7 +7,7 @@ from diffusers import StableDiffusionXLInpaintPipeline
 from safetensors.torch import load_file, save_file
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion import default_model, identify_model, load_model, require_device
+from photoguard_eval.diffusion import default_model, identify_model, load_model, loading, require_device
 from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
 from tests.tiny import assemble, tiny_xl_components
 
@@ -183,6 +183,26 @@ def test_the_second_text_encoder_is_part_of_the_identity(xl_checkpoint, tmp_path
         identify_model(str(folder))
 
 
+@pytest.fixture
+def any_precision(monkeypatch):
+    """A processor that computes in every type, however long it takes."""
+    monkeypatch.setattr(loading, "_has_instructions", lambda device, dtype: True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_type_that_the_device_lacks_is_refused(monkeypatch, dtype):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ModelError, match=f"This processor has no instructions for {dtype}.* Use --dtype float32"):
+        load_model("inpaint-a", dtype=dtype)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    with pytest.raises(ModelError, match=r"This GPU has no instructions for bfloat16.* float32 or float16\."):
+        load_model("inpaint-a", device="cuda", dtype="bfloat16")
+
+
+@pytest.mark.usefixtures("any_precision")
 def test_an_autoencoder_that_overflows_stays_in_full_precision(xl_checkpoint, tmp_path):
     assert load_model(str(xl_checkpoint), dtype="float16").vae.dtype == torch.float32
     assert load_model(str(xl_checkpoint), dtype="bfloat16").vae.dtype == torch.bfloat16
@@ -214,7 +234,7 @@ def test_a_missing_vocabulary_is_refused(checkpoint):
 
 
 def test_a_missing_folder_says_what_to_give(tmp_path):
-    with pytest.raises(UnknownNameError, match="a diffusers folder that exists"):
+    with pytest.raises(UnknownNameError, match="a diffusers folder or a safetensors file that exists"):
         load_model(str(tmp_path / "missing"))
 
 
@@ -248,6 +268,7 @@ def test_large_images_pass_through_the_autoencoder_in_tiles_on_request(checkpoin
     assert tiled.decode(tiled.encode(images)).shape == images.shape
 
 
+@pytest.mark.usefixtures("any_precision")
 @pytest.mark.parametrize("folder", ["checkpoint", "xl_checkpoint"])
 def test_text_encoders_stay_on_the_processor_in_full_precision_on_request(folder, request):
     path = str(request.getfixturevalue(folder))
@@ -291,6 +312,7 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
         require_device("cuda:2")
 
 
+@pytest.mark.usefixtures("any_precision")
 def test_half_precision_edits_close_to_full():
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     full = load_model("inpaint-a").encode(images)

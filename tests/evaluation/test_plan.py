@@ -119,7 +119,7 @@ def test_a_checkpoint_of_few_steps_prescribes_its_settings(make_request, tmp_pat
     plan = build_plan(make_request(model=str(folder), preset="paper"))
     assert plan.editors["inpaint"].settings == EditSettings(num_inference_steps=4)
     assert plan.changed_settings == ()
-    turbo = ModelIdentity("", folder, "", "", "text-to-image", PUBLISHED["stabilityai/sd-turbo"].settings)
+    turbo = ModelIdentity("", folder, "", "", "text-to-image", settings=PUBLISHED["stabilityai/sd-turbo"].settings)
     settings = find_preset("paper").settings("inpaint", turbo, {"eta": "0"})
     assert settings == EditSettings(num_inference_steps=4, guidance_scale=1, eta=0)
 
@@ -129,10 +129,11 @@ def test_a_checkpoint_of_few_steps_prescribes_its_settings(make_request, tmp_pat
     [
         ({"preset": "papr"}, UnknownNameError, "Did you mean 'paper'"),
         ({"model": "inpaint"}, UnknownNameError, "Did you mean 'inpaint-a'"),
-        ({"model": "/nowhere/model"}, UnknownNameError, "diffusers folder that exists"),
+        ({"model": "/nowhere/model"}, UnknownNameError, "diffusers folder or a safetensors file that exists"),
         ({"dataset": "emoji"}, UnknownNameError, "emoji-scenes"),
         ({"attacks": ("nois",)}, UnknownNameError, "Did you mean 'noise'"),
         ({"attacks": ()}, ConfigurationError, "No attack was named"),
+        ({"dataset": "photos"}, ConfigurationError, r"trained on images of 64 × 64, .* is 512 × 512.* --side 64"),
         ({"batch_size": 0}, ConfigurationError, "batch size is 0"),
         ({"workers": 0}, ConfigurationError, "number of workers is 0"),
         ({"settings": {"composite": "both"}}, ConfigurationError, "composite='both'"),
