@@ -70,7 +70,9 @@ class LinearUnet(nn.Module):
         self.matrix = torch.randn((CHANNELS, inputs), generator=generator, dtype=torch.float64) * 0.5
         self.attn1 = LinearAttention(inputs, inputs, seed=3)
         self.attn2 = LinearAttention(inputs, 6, seed=4)
-        self.config = SimpleNamespace(in_channels=inputs, sample_size=SIDE // 2, block_out_channels=(1,))
+        self.config = SimpleNamespace(
+            in_channels=inputs, sample_size=SIDE // 2, block_out_channels=(1,), time_cond_proj_dim=None
+        )
         self.dtype, self.device = torch.float64, torch.device("cpu")
 
     def forward(
@@ -91,6 +93,7 @@ class LookupTextEncoder(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(5)
         self.table = torch.randn((tokens, 6), generator=generator, dtype=torch.float64)
+        self.device = torch.device("cpu")
 
     def forward(self, ids: torch.Tensor, output_hidden_states: bool) -> SimpleNamespace:
         assert not output_hidden_states

@@ -66,7 +66,11 @@ def mean_loss(attack, model, batch, images, draws=8):
     return torch.stack(values).mean(dim=0)
 
 
-@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
+@pytest.mark.parametrize(
+    "editor",
+    [EDITORS[0], *(pytest.param(editor, marks=pytest.mark.slow) for editor in EDITORS[1:])],
+    ids=lambda editor: editor.name,
+)
 @pytest.mark.parametrize("spec", DESCENDING)
 def test_twenty_steps_lower_the_objective_beyond_noise(embedded, spec, editor):
     attack = ATTACKS.create(spec if spec == "eot" else f"{spec},steps=20").instance

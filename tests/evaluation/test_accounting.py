@@ -178,6 +178,7 @@ def test_an_editor_that_does_not_run_on_the_model_is_refused():
         count_edit(model, editor(), EditSettings())
 
 
+@pytest.mark.slow
 def test_the_command_counts_stable_diffusion(capsys):
     """Figures for the paper's attack at 512 pixels: 122 TFLOP a step of ten repetitions, 164 with checkpointing."""
     assert main(["cost", "--model", INPAINTING, "--dtype", "float16", "--repetitions", "10", "--json"]) == 0

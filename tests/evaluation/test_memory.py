@@ -53,6 +53,7 @@ def test_the_processor_s_memory_is_not_rationed():
     assert free_memory("cpu") is None
 
 
+@pytest.mark.slow
 def test_as_many_images_run_as_fit(plan):
     free = 3.5 * peak(plan, "diffusion,steps=2") / (1 - HEADROOM)
     sizes = batch_sizes(plan, int(free))

@@ -37,6 +37,7 @@ def test_two_processes_give_the_result_of_one_and_go_on_after_an_attack_failed(m
         assert method.cost.batch_size == other.cost.batch_size
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_stops_those_that_wait_for_it(make_request, tmp_path):
     (tmp_path / "killer.py").write_text(
         "import os\nfrom photoguard_eval import Attack\n"

@@ -28,11 +28,13 @@ def rows(folder):
     return [json.loads(line) for line in (folder / METADATA).read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_the_recipe_makes_the_same_metadata(made):
     for own, again in zip(rows(FOLDER), rows(made), strict=True):
         assert {**own, "mask_sha256": ""} == {**again, "mask_sha256": ""}
 
 
+@pytest.mark.slow
 def test_the_recipe_makes_the_same_masks(made):
     """Not to the bit: GrabCut's sums may differ between builds of OpenCV."""
     for row in rows(FOLDER):
