@@ -116,7 +116,7 @@ def test_a_checkpoint_of_few_steps_prescribes_its_settings(make_request, tmp_pat
     folder = shutil.copytree(resources.embedded_checkpoints()["inpaint-a"], tmp_path / "consistency")
     path = folder / "unet" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "time_cond_proj_dim": 16}))
-    plan = build_plan(make_request(model=str(folder), preset="paper"))
+    plan = build_plan(make_request(model=str(folder), preset="paper", extractor="embedded", clip="embedded"))
     assert plan.editors["inpaint"].settings == EditSettings(num_inference_steps=4)
     assert plan.changed_settings == ()
     turbo = ModelIdentity("", folder, "", "", "text-to-image", settings=PUBLISHED["stabilityai/sd-turbo"].settings)
