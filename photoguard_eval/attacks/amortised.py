@@ -1,0 +1,82 @@
+"""The amortised attack: a network that was trained once predicts the perturbation, in milliseconds an image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photoguard_eval import resources
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, register_attack
+from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.files import sha256_of_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from photoguard_eval.diffusion import Editor, LatentDiffusion
+    from photoguard_eval.randomness import CaseGenerators
+
+DEFAULT_NETWORK = "amortised-a"
+
+FILES = ("config.json", "network.safetensors")
+
+
+@register_attack
+class AmortisedAttack(Attack):
+    """Add ε · tanh(g(x, m)) for a network g that was trained on other images to minimise an attack's loss (DiffVax).
+
+    The network that the package carries was trained on emoji scenes against inpaint-a, with the loss of the diffusion
+    attack. The perturbation is scaled to the budget.
+    """
+
+    name = "amortised"
+    title = "Amortised (DiffVax)"
+    paper = "Ozden et al. 2024, DiffVax: Optimization-Free Image Immunization Against Diffusion-Based Editing"
+
+    def __init__(self, *, epsilon: float = DEFAULT_EPSILON, network: str = DEFAULT_NETWORK) -> None:
+        """Name the network.
+
+        Args:
+            epsilon: Budget, see `ThreatModel`.
+            network: One that the package carries, or a folder that `PerturbationNetwork.save` wrote.
+
+        Raises:
+            ConfigurationError: If there is no such network.
+        """
+        super().__init__(epsilon=epsilon)
+        embedded = resources.CHECKPOINTS / network
+        self.folder = embedded if embedded.is_dir() else Path(network)
+        missing = [file for file in FILES if not (self.folder / file).is_file()]
+        if missing:
+            raise ConfigurationError(
+                f"network is {network!r}; expected {DEFAULT_NETWORK!r} or a folder with {' and '.join(FILES)}; "
+                f"{' and '.join(missing)} missing."
+            )
+        self.inputs = {file: sha256_of_file(self.folder / file) for file in FILES}
+
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
+        """See `Attack.require_support`."""
+        from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
+
+        del model, editor
+        multiple = PerturbationNetwork.load(self.folder).size_multiple
+        for height, width in sizes:
+            if height % multiple or width % multiple:
+                raise ConfigurationError(
+                    f"The network of the amortised attack takes images whose sides are multiples of {multiple} pixels; "
+                    f"these are {width} × {height} (width × height). Resize them."
+                )
+
+    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
+        """See `Attack.perturb`."""
+        import torch
+
+        from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
+
+        del model, generator
+        network = PerturbationNetwork.load(self.folder).to(batch.images.device)
+        with torch.no_grad():
+            change = network(batch.images, batch.masks) * self.threat_model.epsilon
+        immunized: torch.Tensor = (batch.images + change * batch.kept).clamp(0, 1)
+        return immunized
