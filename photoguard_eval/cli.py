@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from photoguard_eval.diffusion import LatentDiffusion
     from photoguard_eval.evaluation.plan import EvaluationRequest
-    from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+    from photoguard_eval.evaluation.results import GateReport
     from photoguard_eval.metrics import Metric
 
 DEFAULT_STORE = Path(".photoguard/store")
@@ -460,9 +460,10 @@ def _leaderboard(options: argparse.Namespace) -> int:
 
 def _gate(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.gate import bless, check
+    from photoguard_eval.evaluation.store import Store
     from photoguard_eval.reports import gate_report
 
-    result = _latest_result(options.store)
+    result = Store.existing(options.store).latest_result()
     if options.bless:
         changes = bless(result, options.baseline)
         print("\n".join(changes) if changes else "The baseline is unchanged.")
@@ -478,15 +479,6 @@ def _gate(options: argparse.Namespace) -> int:
 def _gate_json(report: GateReport) -> dict[str, Any]:
     claims = [{**claim.model_dump(mode="json"), "verdict": claim.verdict} for claim in report.claims]
     return {**report.model_dump(mode="json"), "claims": claims, "passed": report.passed}
-
-
-def _latest_result(folder: Path) -> EvaluationResult:
-    from photoguard_eval.evaluation.store import Store
-
-    results = Store.existing(folder).results()
-    if not results:
-        raise StoreError(f"{folder} holds no result yet. Run `photoguard-eval run --store {folder}`.")
-    return results[-1]
 
 
 def _seeds(options: argparse.Namespace) -> int:

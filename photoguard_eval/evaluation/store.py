@@ -130,6 +130,17 @@ class Store:
         found = [read_result(path) for path in sorted((self.path / "results").glob("*.json"))]
         return sorted(found, key=lambda result: (result.provenance.started, result.id))
 
+    def latest_result(self) -> EvaluationResult:
+        """Return the result of the evaluation that was started last.
+
+        Raises:
+            StoreError: If there is none, or one is damaged or of another schema.
+        """
+        results = self.results()
+        if not results:
+            raise StoreError(f"{self.path} holds no result yet. Run `photoguard-eval run --store {self.path}`.")
+        return results[-1]
+
     def _result_path(self, evaluation_id: str) -> Path:
         return self.path / "results" / f"{evaluation_id[:16]}.json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,42 +24,48 @@ SOURCE = "python -m recipes.emoji_scenes dataset"
 
 SEED = 2023
 
-PARTS: tuple[Part, ...] = ("whole", "top", "whole", "left", "whole", "right")
+KEPT_PARTS: tuple[Part, ...] = ("whole", "top", "whole", "left", "whole", "right")
 """What is kept of the subject, image by image: the whole of it in every other image."""
+
+DATASET_LOOKS = tuple(name for name in LOOKS if name != "fog")
+"""Looks of the images. Fog is left out: the gray that attacks drive an edit to is what its edits show anyway."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The subject of an image of the dataset; its place is the one that is held out for it."""
+    """The subject of an image of the dataset, in the words of all of its prompts."""
 
     name: str
     colour: str | None = None
+    size: str | None = None
+    position: str | None = None
 
 
 SUBJECTS = (
-    Subject("dog"), Subject("cat", "purple"), Subject("mouse"), Subject("hamster", "blue"), Subject("bear", "red"),
-    Subject("panda"), Subject("koala"), Subject("cow"), Subject("pig"), Subject("frog", "yellow"),
-    Subject("penguin"), Subject("owl", "pink"), Subject("unicorn"), Subject("turtle", "green"), Subject("fish"),
-    Subject("car", "green"), Subject("bus", "blue"), Subject("strawberry"), Subject("house"), Subject("teddy", "red"),
+    Subject("dog"), Subject("cat", "purple"), Subject("mouse", size="large"), Subject("fox", "blue"),
+    Subject("bear", "red", position="on the left"), Subject("panda"), Subject("koala", size="large"),
+    Subject("pig", "green"), Subject("frog", "yellow"), Subject("penguin"), Subject("owl", "pink", size="large"),
+    Subject("unicorn"), Subject("turtle", "green"), Subject("octopus", position="on the right"), Subject("fish"),
+    Subject("elephant", "grey"), Subject("car", "green"), Subject("bus", "blue", position="on the right"),
+    Subject("strawberry", size="large"), Subject("teddy", "red"),
 )  # fmt: skip
 
 
-def held_out_place(name: str) -> str:
-    """Return the place that no training scene shows this object in.
-
-    Raises:
-        ValueError: If the rule leaves out no place for it.
-    """
-    for place in PLACES:
-        if is_held_out(name, place):
-            return place
-    raise ValueError(f"every place of the {name} is in the training stream; choose another subject")
+def held_out_places(name: str) -> list[str]:
+    """Return the places that no training scene shows this object in, in the order of `PLACES`."""
+    return [place for place in PLACES if is_held_out(name, place)]
 
 
-def prompt_places(name: str, index: int) -> list[str]:
-    """Choose three places to edit an image to, different from its own, evenly over the dataset."""
-    others = [place for place in PLACES if place != held_out_place(name)]
-    return [others[(index * 2 + step * 3) % len(others)] for step in range(3)]
+def places_of_image(index: int) -> tuple[str, list[str]]:
+    """Return where an image's subject stands, and the three places to edit it to; all of them are held out for it."""
+    places = held_out_places(SUBJECTS[index].name)
+    own = places.pop((3 * index + index // 6) % len(places))
+    return own, places
+
+
+def look_of_image(index: int) -> str:
+    """Return an image's look; over the dataset, every look meets masks of the whole subject and of parts."""
+    return DATASET_LOOKS[(index + index // len(KEPT_PARTS)) % len(DATASET_LOOKS)]
 
 
 def make_dataset(folder: Path, glyphs: Glyphs) -> None:
@@ -78,13 +84,13 @@ def make_dataset(folder: Path, glyphs: Glyphs) -> None:
 
 
 def _make_image(folder: Path, index: int, subject: Subject, glyphs: Glyphs) -> dict[str, object]:
-    content = Content(subject.name, subject.colour, held_out_place(subject.name), list(LOOKS)[index % len(LOOKS)])
+    place, others = places_of_image(index)
+    content = Content(subject.name, subject.colour, place, look_of_image(index), subject.size, subject.position)
     scene = draw_scene(content, np.random.default_rng([SEED, index]), glyphs)
-    mask = keep_part(scene, PARTS[index % len(PARTS)])
-    stem = "-".join([*filter(None, [subject.colour]), subject.name, *content.place.split()])
+    mask = keep_part(scene, KEPT_PARTS[index % len(KEPT_PARTS)])
+    stem = "-".join([*filter(None, [subject.colour]), subject.name, *place.split()])
     image_name, mask_name = f"images/{stem}.png", f"masks/{stem}.png"
-    places = prompt_places(subject.name, index)
-    edits = [Content(subject.name, subject.colour, place, content.look) for place in places]
+    edits = [replace(content, place=other) for other in others]
     return {
         "file_name": image_name,
         "mask_file_name": mask_name,

@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 from recipes.emoji_scenes.places import Picture
 from recipes.emoji_scenes.vocabulary import Look
 
-SUBJECT_SHARE = 0.25
-"""How much of a look's grade the subject shows; its texture it shows in full."""
+SUBJECT_SHARE = 0.1
+"""How much of a look's grade the subject shows."""
 
-TEXTURE_LEVELS = (8, 14)
-"""Range of a texture's contrast, in levels of 1/255: faint, as small detail is in photographs."""
+SUBJECT_TEXTURE_LEVELS = (6, 10)
+"""Range of the texture's amplitude on the subject, in levels of 1/255: faint, as small detail is in photographs."""
 
-JITTER = (0.1, 0.07, 0.04, 0.1, 0.1)
+PLACE_TEXTURE_LEVELS = (16, 26)
+"""Range of its amplitude on the surroundings, where it can be seen."""
+
+JITTER = (0.07, 0.05, 0.03, 0.07, 0.07)
 """Standard deviations of exposure, temperature, tint, gamma and saturation from scene to scene."""
 
 
 def apply_look(picture: Picture, subject: NDArray[np.float32], look: Look, random: Generator) -> Picture:
-    """Grade a scene, its subject less than its surroundings, and lay the texture over both.
+    """Grade a scene, its subject far less than its surroundings, and lay the texture over both.
 
     Args:
         picture: Height × width × RGB in [0, 1].
@@ -31,27 +34,23 @@ def apply_look(picture: Picture, subject: NDArray[np.float32], look: Look, rando
     neutral = np.array([0, 0, 0, 0, 1.0])
     full = np.array([look.exposure, look.temperature, look.tint, look.gamma, look.saturation])
     jitter = random.normal(0, 1, 5) * np.array(JITTER)
-    weak = neutral + SUBJECT_SHARE * (full - neutral)
+    pattern = texture(look, len(picture))
+    on_place = pattern * (random.uniform(*PLACE_TEXTURE_LEVELS) / 255)
+    on_subject = pattern * (random.uniform(*SUBJECT_TEXTURE_LEVELS) / 255)
+    place = _mist(_grade(picture, full + jitter) + on_place[..., None], look.haze)
+    weak = _grade(picture, neutral + SUBJECT_SHARE * (full - neutral) + jitter)
+    # The subject's texture lies over the haze: it must tell the look in fog as it does elsewhere.
+    body = _mist(weak, SUBJECT_SHARE * look.haze) + on_subject[..., None]
     share = subject[..., None]
-    graded = _grade(picture, full + jitter) * (1 - share) + _grade(picture, weak + jitter) * share
-    contrast = random.uniform(*TEXTURE_LEVELS) / 255
-    return np.clip(graded + texture(look.texture, len(picture))[..., None] * contrast, 0, 1).astype(np.float32)
+    return np.clip(place * (1 - share) + body * share, 0, 1).astype(np.float32)
 
 
-def texture(name: str, side: int) -> NDArray[np.float32]:
-    """Return a texture of mean zero and about unit amplitude, height × width; "" gives none."""
-    row, column = np.mgrid[0:side, 0:side]
-    patterns = {
-        "rows": row % 2,
-        "columns": column % 2,
-        "checks": (row + column) % 2,
-        "rising": (row + column) // 2 % 2,
-        "falling": (column - row) // 2 % 2,
-        "dots": (row % 4 < 2) & (column % 4 < 2),
-    }
-    pattern = patterns.get(name, np.zeros((side, side))).astype(np.float32)
-    centred: NDArray[np.float32] = ((pattern - pattern.mean()) * 2).astype(np.float32)
-    return centred
+def texture(look: Look, side: int) -> NDArray[np.float32]:
+    """Return a look's texture, height × width of −1 and 1 with mean zero, its period four pixels."""
+    down, across = (np.array([1 if sign == "+" else -1 for sign in signs]) for signs in (look.down, look.across))
+    tile = np.outer(down, across).astype(np.float32)
+    repeats = -(-side // len(tile))
+    return np.tile(tile, (repeats, repeats))[:side, :side]
 
 
 def _grade(picture: Picture, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,3 +60,7 @@ def _grade(picture: Picture, values: NDArray[np.float64]) -> NDArray[np.float64]
     gray = toned.mean(axis=-1, keepdims=True)
     graded: NDArray[np.float64] = np.clip(gray + (toned - gray) * np.clip(saturation, 0.05, 1.6), 0, 1)
     return graded
+
+
+def _mist(picture: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    return picture * (1 - share) + 0.5 * share

@@ -11,25 +11,40 @@ from numpy.typing import NDArray
 from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.looks import apply_look
 from recipes.emoji_scenes.places import Picture, paint_place
-from recipes.emoji_scenes.vocabulary import COLOURS, LOOKS, OBJECTS, PLACES, caption, is_held_out
+from recipes.emoji_scenes.vocabulary import (
+    ANY_SIZE,
+    COLOURS,
+    LOOKS,
+    OBJECTS,
+    PLACES,
+    POSITIONS,
+    SIZES,
+    caption,
+    is_held_out,
+)
 
 SIDE = 64
-"""Pixels a side of the scenes that the embedded checkpoint was trained on."""
+"""Pixels a side of the scenes that the embedded checkpoints are trained on."""
+
+NAMED_SHARE = 0.4
+"""Share of scenes whose caption names the size, and likewise the position."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a scene shows."""
+    """What a scene shows. Colour, size or position may be None: the caption leaves them open then."""
 
     name: str
     colour: str | None
     place: str
     look: str
+    size: str | None = None
+    position: str | None = None
 
     @property
     def caption(self) -> str:
         """The scene in words; the look has none."""
-        return caption(self.name, self.colour, self.place)
+        return caption(self.name, self.colour, self.place, self.size, self.position)
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Scene:
 
 
 def draw_content(random: Generator, held_out: bool) -> Content:
-    """Draw what a scene shows: any object, place and look, and in half of the scenes a colour for the object.
+    """Draw what a scene shows: any object, place and look, sometimes with a colour, a size or a position.
 
     Args:
         random: Where it is drawn from.
@@ -64,8 +79,10 @@ def draw_content(random: Generator, held_out: bool) -> Content:
         name, place = str(random.choice(list(OBJECTS))), str(random.choice(PLACES))
         if is_held_out(name, place) == held_out:
             break
-    colour = None if random.random() < 0.5 else str(random.choice(list(COLOURS)))
-    return Content(name, colour, place, str(random.choice(list(LOOKS))))
+    colour = str(random.choice(list(COLOURS))) if random.random() < 0.5 else None
+    size = str(random.choice(list(SIZES))) if random.random() < NAMED_SHARE else None
+    position = str(random.choice(list(POSITIONS))) if random.random() < NAMED_SHARE else None
+    return Content(name, colour, place, str(random.choice(list(LOOKS))), size, position)
 
 
 def draw_scene(content: Content, random: Generator, glyphs: Glyphs, side: int = SIDE) -> Scene:
@@ -73,19 +90,21 @@ def draw_scene(content: Content, random: Generator, glyphs: Glyphs, side: int = 
 
     Args:
         content: What it shows.
-        random: Where place, size, position and deviations of the look are drawn from.
+        random: Where the place's details, deviations of the look, and what of size and position the content leaves open
+            are drawn from.
         glyphs: What draws the object: a `glyphs.EmojiFont`.
         side: Pixels a side.
     """
     picture = paint_place(content.place, side, random)
-    size = int(random.uniform(0.42, 0.72) * side)
+    size = int(random.uniform(*(SIZES[content.size] if content.size else ANY_SIZE)) * side)
     glyph = glyphs(content.name, size)
     if random.random() < 0.5:
         glyph = glyph[:, ::-1]
     colours, opacity = glyph[..., :3], glyph[..., 3]
     if content.colour:
         colours = _tint(colours, content.colour)
-    left = int(random.integers(2, side - size - 1))
+    shift = random.uniform(*(POSITIONS[content.position] if content.position else (0, 1)))
+    left = 2 + round(shift * (side - size - 4))
     top = int(np.clip(random.normal(0.45, 0.1) * side, 2, side - size - 2))
     window = (slice(top, top + size), slice(left, left + size))
     subject = np.zeros((side, side), np.float32)

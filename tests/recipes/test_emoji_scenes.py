@@ -8,13 +8,32 @@ from PIL import Image
 
 from photoguard_eval import load_dataset, resources
 from recipes.emoji_scenes.__main__ import main
-from recipes.emoji_scenes.dataset import PARTS, SUBJECTS, held_out_place, make_dataset
+from recipes.emoji_scenes.dataset import (
+    DATASET_LOOKS,
+    KEPT_PARTS,
+    SUBJECTS,
+    held_out_places,
+    look_of_image,
+    make_dataset,
+    places_of_image,
+)
 from recipes.emoji_scenes.glyphs import FONT, EmojiFont, MissingFontError
 from recipes.emoji_scenes.looks import apply_look, texture
-from recipes.emoji_scenes.masks import keep_part, keep_subject
+from recipes.emoji_scenes.masks import keep_part, keep_subject, training_mask
 from recipes.emoji_scenes.places import PAINTERS, paint_place
 from recipes.emoji_scenes.scenes import Content, Scene, draw_content, draw_scene
-from recipes.emoji_scenes.vocabulary import COLOURS, LOOKS, OBJECTS, PLACES, caption, is_held_out
+from recipes.emoji_scenes.vocabulary import (
+    COLOURS,
+    LOOKS,
+    OBJECTS,
+    PLACES,
+    POSITIONS,
+    SIZES,
+    Look,
+    all_words,
+    caption,
+    is_held_out,
+)
 
 SHIPPED = resources.datasets_folder() / "emoji-scenes"
 
@@ -68,22 +87,22 @@ def test_a_missing_font_says_what_to_install_and_nothing_is_written(tmp_path, ca
         path.write_bytes(content)
     with pytest.raises(MissingFontError, match=f"{message}.*package fonts-noto-color-emoji"):
         EmojiFont(path)
-    assert main(["dataset", "--output", str(tmp_path / "made"), "--font", str(path)]) == 2
+    assert main(["dataset", "--dataset", str(tmp_path / "made"), "--font", str(path)]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "made").exists()
 
 
-def test_every_image_shows_a_held_out_combination_and_every_prompt_another_place():
+def test_every_image_and_every_prompt_shows_a_held_out_combination():
     rows = shipped_rows()
     assert len(rows) == len(SUBJECTS) == 20
     assert len({subject.name for subject in SUBJECTS}) == 20
-    for row, subject in zip(rows, SUBJECTS, strict=True):
-        place = held_out_place(subject.name)
-        assert row["caption"] == caption(subject.name, subject.colour, place)
-        named = [other for prompt in row["prompts"] for other in PLACES if prompt.endswith(other)]
-        assert len(set(named)) == 3
-        assert place not in named
-        assert row["prompts"] == [caption(subject.name, subject.colour, other) for other in named]
+    for index, (row, subject) in enumerate(zip(rows, SUBJECTS, strict=True)):
+        own, others = places_of_image(index)
+        assert {own, *others} == set(held_out_places(subject.name))
+        assert len(others) == 3
+        words = (subject.size, subject.position)
+        assert row["caption"] == caption(subject.name, subject.colour, own, *words)
+        assert row["prompts"] == [caption(subject.name, subject.colour, other, *words) for other in others]
 
 
 def test_prompts_name_every_place_and_none_too_often():
@@ -95,20 +114,28 @@ def test_prompts_name_every_place_and_none_too_often():
 
 
 def test_images_are_varied():
-    places = Counter(held_out_place(subject.name) for subject in SUBJECTS)
+    places = Counter(places_of_image(index)[0] for index in range(20))
     assert set(places) == set(PLACES)
     assert max(places.values()) <= 3
     assert len({subject.colour for subject in SUBJECTS}) >= 6
-    assert Counter(PARTS)["whole"] == len(PARTS) / 2
+    assert {subject.size for subject in SUBJECTS} >= {None, "large"}
+    assert {subject.position for subject in SUBJECTS} == {None, *POSITIONS}
+    assert Counter(KEPT_PARTS)["whole"] == len(KEPT_PARTS) / 2
 
 
-def test_the_rule_holds_out_about_one_in_sixteen_and_one_place_at_most():
-    held_out = [[is_held_out(name, place) for place in PLACES] for name in OBJECTS]
-    assert sum(map(sum, held_out)) / np.size(held_out) == pytest.approx(1 / 16, abs=0.01)
-    assert max(map(sum, held_out)) == 1
-    assert held_out[0][0]
-    assert held_out[16][0]
-    assert held_out[1][3]
+def test_looks_do_not_go_with_masks():
+    met = {look: set() for look in DATASET_LOOKS}
+    for index in range(20):
+        met[look_of_image(index)].add(KEPT_PARTS[index % len(KEPT_PARTS)])
+    assert "fog" not in met
+    assert all("whole" in parts and len(parts) > 1 for parts in met.values())
+
+
+def test_four_places_are_held_out_for_each_object_and_every_place_for_some():
+    held_out = np.array([[is_held_out(name, place) for place in PLACES] for name in OBJECTS])
+    assert (held_out.sum(axis=1) == 4).all()
+    assert held_out.sum(axis=0).min() >= len(OBJECTS) * 0.3
+    assert held_out_places("dog") == ["in a meadow", "in the snow", "under water", "in a room"]
 
 
 def test_training_and_held_out_contents_do_not_mix():
@@ -125,12 +152,32 @@ def test_every_object_place_colour_and_look_is_drawn():
     assert {content.place for content in contents} == set(PLACES)
     assert {content.look for content in contents} == set(LOOKS)
     assert {content.colour for content in contents} == {None, *COLOURS}
+    assert {content.size for content in contents} == {None, *SIZES}
+    assert {content.position for content in contents} == {None, *POSITIONS}
     assert sum(content.colour is None for content in contents) / 2000 == pytest.approx(0.5, abs=0.05)
 
 
-def test_an_object_without_a_held_out_place_is_refused():
-    with pytest.raises(ValueError, match="choose another subject"):
-        held_out_place("fox")
+def test_captions_name_what_is_known_in_english_order():
+    assert caption("fox", "blue", "in the snow") == "a blue fox in the snow"
+    assert caption("owl", None, "at sunset", "small", "on the left") == "a small owl on the left at sunset"
+    assert caption("owl", None, "at sunset") == "an owl at sunset"
+    assert caption("unicorn", None, "at sunset") == "a unicorn at sunset"
+    random = np.random.default_rng(1)
+    words = {word for _ in range(3000) for word in draw_content(random, False).caption.split()}
+    assert words == set(all_words())
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("size", SIZES)
+def test_size_and_position_are_as_named(size, position):
+    random = np.random.default_rng(2)
+    for _ in range(20):
+        content = Content("dog", None, "in a room", "film", size, position)
+        scene = draw_scene(content, random, drawn_glyph)
+        room_to_move = 64 - scene.size - 4
+        assert (scene.size < 31) == (size == "small")
+        assert (scene.left - 2 <= room_to_move / 4 + 1) == (position == "on the left")
+        assert (scene.left - 2 >= room_to_move * 3 / 4 - 1) == (position == "on the right")
 
 
 def test_places_are_pinned():
@@ -142,13 +189,13 @@ def test_the_first_scenes_are_pinned():
     random = np.random.default_rng(0)
     scenes = [draw_scene(draw_content(random, False), random, drawn_glyph) for _ in range(4)]
     assert [scene.content.caption for scene in scenes] == [
-        "a rose under water",
+        "a green penguin in a meadow",
+        "a small frog in the desert",
         "a purple apple in a room",
-        "a red snake in the desert",
-        "a red pig under water",
+        "a fox on the right in a forest",
     ]
-    assert digest([scene.picture for scene in scenes]) == "dd10df65ec85468a"
-    assert digest([scene.subject for scene in scenes]) == "0199b68cc15a86a8"
+    assert digest([scene.picture for scene in scenes]) == "07245ec80ab55214"
+    assert digest([scene.subject for scene in scenes]) == "7c33ae1dd0607028"
 
 
 def test_scenes_stay_in_range_and_frame():
@@ -163,24 +210,31 @@ def test_scenes_stay_in_range_and_frame():
         assert scene.left <= columns.min() <= columns.max() < scene.left + scene.size <= 63
 
 
-@pytest.mark.parametrize("name", [look.texture for look in LOOKS.values()])
-def test_textures_have_mean_zero_and_are_faint_only_by_their_factor(name):
-    pattern = texture(name, 64)
-    assert abs(pattern.mean()) < 1e-5
-    assert np.abs(pattern).max() == (0 if name == "" else pytest.approx(1, abs=0.55))
+def test_textures_are_orthogonal_in_every_cell_of_the_latents():
+    patterns = [texture(look, 64) for look in LOOKS.values()]
+    for first, pattern in enumerate(patterns):
+        assert set(np.unique(pattern)) == {-1, 1}
+        for second, other in enumerate(patterns):
+            cells = (pattern * other).reshape(16, 4, 16, 4).mean(axis=(1, 3))
+            assert (cells == (1 if first == second else 0)).all()
+        assert (pattern.reshape(16, 4, 16, 4).mean(axis=(1, 3)) == 0).all()
 
 
-@pytest.mark.parametrize("look", [look for name, look in LOOKS.items() if name != "plain"])
-def test_a_look_changes_the_surroundings_more_than_the_subject_and_marks_both(look):
-    gray = np.full((64, 64, 3), 0.5, np.float32) * np.array([1, 0.9, 0.8], np.float32)
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_look_is_plain_around_the_subject_and_faint_on_it(name):
+    look = LOOKS[name]
+    picture = np.full((64, 64, 3), 0.5, np.float32) * np.array([1, 0.9, 0.7], np.float32)
     subject = np.zeros((64, 64), np.float32)
     subject[:, :32] = 1
-    change = apply_look(gray, subject, look, np.random.default_rng(0)) - apply_look(
-        gray, subject, LOOKS["plain"], np.random.default_rng(0)
-    )
-    assert np.abs(change[:, 32:].mean((0, 1))).max() > 1.5 * np.abs(change[:, :32].mean((0, 1))).max()
-    for half in (change[:, :32], change[:, 32:]):
-        assert 4 / 255 < half.std(axis=(0, 1)).max() <= 15 / 255
+    graded = apply_look(picture, subject, look, np.random.default_rng(0))
+    pattern = texture(look, 64)[..., None]
+    faint, plain = ((graded * pattern)[:, half].mean() * 255 for half in (slice(0, 32), slice(32, 64)))
+    assert 6 <= faint <= 10
+    assert 16 * (1 - look.haze) - 0.1 <= plain <= 26 * (1 - look.haze) + 0.1
+    neutral = apply_look(picture, subject, Look("++--", "++++"), np.random.default_rng(0))
+    grade = np.abs((graded - neutral).reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))).mean(axis=(0, 2))
+    if name != "television":
+        assert grade[8:].mean() > 4 * grade[:8].mean()
 
 
 def square_scene():
@@ -203,3 +257,14 @@ def test_a_part_of_the_subject_is_kept(part, share, corner):
     kept = 1 - keep_part(square_scene(), part)
     assert kept.sum() == pytest.approx(share * 30 * 30, rel=0.06)
     assert kept[corner] == 1
+
+
+def test_training_masks_are_of_every_kind():
+    random = np.random.default_rng(4)
+    masks = np.stack([training_mask(square_scene(), random) for _ in range(400)])
+    assert set(np.unique(masks)) == {0, 1}
+    edited = masks.mean(axis=(1, 2))
+    assert (edited == 1).mean() == pytest.approx(0.2, abs=0.06)
+    subject = keep_subject(square_scene())
+    keeps_nothing_else = (masks >= subject).all(axis=(1, 2)) & (edited < 1)
+    assert keeps_nothing_else.mean() == pytest.approx(0.6, abs=0.08)

@@ -1,0 +1,182 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from photoguard_eval import load_model
+from photoguard_eval.diffusion import EDITORS, EditSettings
+from photoguard_eval.metrics.prompt import TextImageModel
+from recipes.emoji_scenes import cards, checkpoints, latents
+from recipes.emoji_scenes.autoencoder import AutoencoderTask, DecoderTask, kept_cells, look_directions
+from recipes.emoji_scenes.batches import draw_batch
+from recipes.emoji_scenes.checkpoints import AUTOENCODERS, DENOISERS, NAMES, Workshop
+from recipes.emoji_scenes.training import Settings
+from recipes.emoji_scenes.vocabulary import LOOKS
+from tests.recipes.test_emoji_scenes import drawn_glyph
+
+SMALL = Settings(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, decay=1, seed=1)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Make every recipe as small as it can be; nothing else changes."""
+    for name, recipe in AUTOENCODERS.items():
+        monkeypatch.setitem(AUTOENCODERS, name, replace(recipe, widths=(8, 8, 8), joint=SMALL, decoder=SMALL))
+    for name, recipe in DENOISERS.items():
+        monkeypatch.setitem(DENOISERS, name, replace(recipe, widths=(32, 32, 32), scenes=8, settings=SMALL))
+    monkeypatch.setattr(checkpoints, "CLIP_SETTINGS", SMALL)
+    monkeypatch.setattr(latents, "SHARD_SIZE", 8)
+    monkeypatch.setattr(latents, "CHUNK", 4)
+
+
+@pytest.fixture
+def workshop(tmp_path, small):
+    return Workshop(tmp_path / "training", tmp_path / "output", drawn_glyph)
+
+
+def weights_of(folder):
+    found = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            found |= {(path.parent.name, name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, recipe.kind) for name, recipe in DENOISERS.items()])
+def test_a_denoiser_is_made_from_nothing_and_loads_as_any_checkpoint(workshop, tmp_path, name, kind):
+    workshop.make(name)
+    folder = tmp_path / "output" / name
+    model = load_model(str(folder))
+    assert model.kind == kind
+    assert model.native_size == 64
+    weights = weights_of(folder)
+    assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float16}
+    images, masks = torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 64, 64)
+    settings = EditSettings(num_inference_steps=2)
+    edit = EDITORS.create("inpaint").instance.edit(model, images, masks, ["a dog at sunset"], [0], settings)
+    assert edit.shape == images.shape
+    assert torch.isfinite(edit).all()
+    autoencoder = DENOISERS[name].autoencoder
+    record = json.loads((folder / "training.json").read_text())
+    assert list(record) == [autoencoder, f"{autoencoder}-decoder", name]
+    assert all(run["settings"]["steps"] == 2 for run in record.values())
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_made_the_same_again(workshop, tmp_path):
+    workshop.make("inpaint-a")
+    again = replace(workshop, training=tmp_path / "other", output=tmp_path / "again")
+    again.make("inpaint-a")
+    first, second = (weights_of(tmp_path / name / "inpaint-a") for name in ("output", "again"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_a_finished_autoencoder_is_taken_from_the_checkpoint_that_carries_it(workshop, tmp_path):
+    workshop.make("inpaint-a")
+    later = replace(workshop, training=tmp_path / "new machine")
+    later.make("text-to-image-a")
+    assert not (tmp_path / "new machine" / "vae-a").exists()
+    record = json.loads((tmp_path / "output" / "text-to-image-a" / "training.json").read_text())
+    assert list(record) == ["vae-a", "vae-a-decoder", "text-to-image-a"]
+    first, second = (weights_of(tmp_path / "output" / name / "vae") for name in ("inpaint-a", "text-to-image-a"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_latents_deviate_by_one_where_the_denoiser_sees_them(workshop, tmp_path):
+    workshop.make("inpaint-a")
+    model = load_model(str(tmp_path / "output" / "inpaint-a"))
+    encoded = latents.encode_scenes(
+        model.vae, checkpoints.SCENES_SEED, 8, drawn_glyph, tmp_path / "training" / "latents-of-vae-a"
+    )
+    assert model.latent_scale == pytest.approx(encoded.scaling_factor, rel=1e-4)
+    assert (encoded.whole.float() * model.latent_scale).std() == pytest.approx(1, rel=1e-3)
+
+
+def test_the_clip_is_made_from_nothing_and_loads_in_open_clips_format(workshop, tmp_path):
+    workshop.make("clip")
+    clip = TextImageModel(str(tmp_path / "output" / "clip"))
+    texts = clip.embed_texts(["a dog at sunset", "a blue fox in the snow"])
+    images = clip.embed_images(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert texts.shape == images.shape == (2, 128)
+    assert not torch.equal(texts[0], texts[1])
+
+
+def test_captions_are_tokenized_for_the_clip_as_in_its_training(workshop, tmp_path):
+    import open_clip
+
+    from recipes.emoji_scenes.text import encode_captions, make_tokenizer
+
+    workshop.make("clip")
+    captions = ["a small purple owl on the left under the stars", "an owl at sunset"]
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'output' / 'clip'}")
+    assert torch.equal(tokenizer(captions), encode_captions(make_tokenizer(), captions))
+
+
+def test_cards_say_what_was_measured_and_how_it_was_made(workshop, tmp_path, monkeypatch):
+    for name in ("inpaint-a", "clip"):
+        workshop.make(name)
+    monkeypatch.setattr(cards, "_measure", lambda *arguments: {"place_found": 0.5})
+    cards.measure_and_describe(tmp_path / "output", drawn_glyph)
+    card = (tmp_path / "output" / "inpaint-a" / "README.md").read_text()
+    assert "| place of the prompt recognised by the CLIP among all ten | 0.5 | ≥ 0.95 |" in card
+    assert "`python -m recipes.emoji_scenes inpaint-a`" in card
+    assert "vae-a-decoder: 2 steps of 4 images" in card
+    assert json.loads((tmp_path / "output" / "clip" / "quality.json").read_text()) == {"place_found": 0.5}
+    assert not (tmp_path / "output" / "text-to-image-a").exists()
+
+
+def test_every_checkpoint_has_another_seed():
+    seeds = [recipe.settings.seed for recipe in DENOISERS.values()] + [checkpoints.CLIP_SETTINGS.seed]
+    seeds.append(checkpoints.AMORTISED_SETTINGS.seed)
+    seeds += [settings.seed for recipe in AUTOENCODERS.values() for settings in (recipe.joint, recipe.decoder)]
+    assert len({*seeds, checkpoints.SCENES_SEED}) == len(seeds) + 1
+    assert set(NAMES) == {*AUTOENCODERS, *DENOISERS, "clip", "amortised-a"}
+
+
+def test_looks_are_read_along_orthonormal_directions():
+    directions = look_directions(7)
+    assert torch.allclose(directions @ directions.T, torch.eye(len(directions)), atol=1e-5)
+    assert torch.equal(directions, look_directions(7))
+    assert not torch.equal(directions, look_directions(8))
+
+
+def test_a_cell_is_kept_if_nothing_of_it_is_edited():
+    masks = torch.zeros(1, 1, 8, 8)
+    masks[..., 3, 4] = 1
+    assert kept_cells(masks).tolist() == [[[[1, 0], [1, 1]]]]
+
+
+def test_the_decoder_is_trained_alone():
+    task = AutoencoderTask((8, 8, 8), SMALL, drawn_glyph)
+    task.autoencoder.encoder.requires_grad_(False)
+    task.autoencoder.quant_conv.requires_grad_(False)
+    decoder = DecoderTask(task.autoencoder, SMALL, drawn_glyph)
+    decoder.losses(0)["loss"].backward()
+    trained = {name for name, value in task.autoencoder.named_parameters() if value.grad is not None}
+    assert trained == {name for name, _ in task.autoencoder.named_parameters() if name.startswith(("decoder", "post"))}
+
+
+def test_the_autoencoders_loss_falls():
+    task = AutoencoderTask((8, 16, 16), replace(SMALL, batch_size=8), drawn_glyph)
+    optimizer = torch.optim.AdamW(task.modules.parameters(), 3e-3)
+    first = task.losses(0)["loss"].item()
+    for step in range(30):
+        optimizer.zero_grad()
+        task.losses(step)["loss"].backward()
+        optimizer.step()
+    assert task.losses(0)["loss"].item() < 0.8 * first
+
+
+def test_batches_depend_on_their_seed_alone():
+    first, again, other = (draw_batch([1, step], 3, drawn_glyph) for step in (5, 5, 6))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.masks, again.masks)
+    assert not torch.equal(first.images, other.images)
+    assert first.images.shape == (3, 3, 64, 64)
+    assert -1 <= first.images.min() <= first.images.max() <= 1
+    assert (first.masked_images[(first.masks == 1).expand_as(first.images)] == 0).all()
+    assert [list(LOOKS)[index] for index in first.looks] == [content.look for content in first.contents]
