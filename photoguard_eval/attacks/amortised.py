@@ -26,8 +26,8 @@ FILES = ("config.json", "network.safetensors")
 class AmortisedAttack(Attack):
     """Add ε · tanh(g(x, m)) for a network g that was trained on other images to minimise an attack's loss (DiffVax).
 
-    The network that the package carries was trained on emoji scenes against inpaint-a, with the loss of the diffusion
-    attack. The perturbation is scaled to the budget.
+    `python -m recipes.emoji_scenes amortised-a` trains a network on emoji scenes against inpaint-a, with the loss of
+    the diffusion attack. The perturbation is scaled to the budget.
     """
 
     name = "amortised"
@@ -77,6 +77,4 @@ class AmortisedAttack(Attack):
         del model, generator
         network = PerturbationNetwork.load(self.folder).to(batch.images.device)
         with torch.no_grad():
-            change = network(batch.images, batch.masks) * self.threat_model.epsilon
-        immunized: torch.Tensor = (batch.images + change * batch.kept).clamp(0, 1)
-        return immunized
+            return network.immunize(batch.images, batch.masks, self.threat_model.epsilon)

@@ -66,6 +66,20 @@ class PerturbationNetwork(nn.Module):
             values = self.up[level](torch.cat([grown, beside[level]], dim=1))
         return torch.tanh(self.leave(silu(values)))
 
+    def immunize(self, images: torch.Tensor, masks: torch.Tensor, epsilon: float) -> torch.Tensor:
+        """Add the predicted perturbations where the editor reads the images.
+
+        Args:
+            images: See `forward`.
+            masks: See `forward`.
+            epsilon: Budget in [0, 1].
+
+        Returns:
+            Shape (N, 3, H, W) in [0, 1].
+        """
+        changed: torch.Tensor = images + self(images, masks) * epsilon * (1 - masks)
+        return changed.clamp(0, 1)
+
     def save(self, folder: Path) -> None:
         """Write configuration and weights, float16."""
         from safetensors.torch import save

@@ -14,6 +14,7 @@ from pathlib import Path
 from photoguard_eval import resources
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.evaluation.store import Store
+from recipes.emoji_scenes.checkpoints import NAMES, Workshop
 from recipes.emoji_scenes.dataset import SUBJECTS, make_dataset
 from recipes.emoji_scenes.effect import describe_effect
 from recipes.emoji_scenes.glyphs import FONT, EmojiFont
@@ -22,8 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DATASET = ROOT / "datasets" / "emoji-scenes"
 STORE = ROOT / ".photoguard" / "store"
 TRAINING = ROOT / ".photoguard" / "training"
-
-CHECKPOINTS = ("vae-a", "vae-b", "inpaint-a", "text-to-image-a", "inpaint-b", "clip", "amortised-a")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recipes.emoji_scenes", description="Makes the embedded domain.")
     parser.add_argument(
         "command",
-        choices=["all", "dataset", *CHECKPOINTS, "evaluate", "effect"],
+        choices=["all", "dataset", *NAMES, "evaluate", "effect"],
         help="what to make: everything, the dataset, a checkpoint, the quality in the checkpoints' cards, or a table "
         "of the paper's effect from a finished evaluation",
     )
@@ -84,7 +83,6 @@ def _work_on_checkpoints(options: argparse.Namespace, font: EmojiFont) -> None:
     import torch
 
     from recipes.emoji_scenes.cards import measure_and_describe
-    from recipes.emoji_scenes.checkpoints import NAMES, Workshop
 
     torch.set_num_threads(options.threads)
     workshop = Workshop(options.training, options.output, font, options.precision, options.shorten)

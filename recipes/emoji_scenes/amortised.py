@@ -62,8 +62,7 @@ class AmortisedTask:
 
     def immunize(self, batch: AttackBatch) -> torch.Tensor:
         """Return immunized images, as the attack that carries the network does."""
-        change = self.network(batch.images, batch.masks) * self.attack.threat_model.epsilon
-        return (batch.images + change * batch.kept).clamp(0, 1)
+        return self.network.immunize(batch.images, batch.masks, self.attack.threat_model.epsilon)
 
     def _batch(self, step: int, count: int, editor: Editor, held_out: bool) -> AttackBatch:
         scenes = draw_batch([self.settings.seed, step], count, self.glyphs, held_out=held_out, mask_rule=_keep_some)

@@ -158,7 +158,7 @@ class TrainingState:
         state = torch.load(self.folder / "state.pt", weights_only=True)
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
-        self.threads = state.get("threads", [])
+        self.threads = state["threads"]
         return state["step"], state["seconds"]
 
     def save(self, step: int, seconds: float) -> None:
