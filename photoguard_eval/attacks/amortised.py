@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoguard_eval import resources
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, register_attack
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_file
 
 if TYPE_CHECKING:
     import torch
 
+    from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
     from photoguard_eval.diffusion import Editor, LatentDiffusion
     from photoguard_eval.randomness import CaseGenerators
 
 DEFAULT_NETWORK = "amortised-a"
 
-FILES = ("config.json", "network.safetensors")
+CONFIG, WEIGHTS = "config.json", "network.safetensors"
+"""Files of a network's folder."""
 
 
-@register_attack
 class AmortisedAttack(Attack):
     """Add ε · tanh(g(x, m)) for a network g that was trained on other images to minimise an attack's loss (DiffVax).
 
@@ -47,20 +49,30 @@ class AmortisedAttack(Attack):
         super().__init__(epsilon=epsilon)
         embedded = resources.CHECKPOINTS / network
         self.folder = embedded if embedded.is_dir() else Path(network)
-        missing = [file for file in FILES if not (self.folder / file).is_file()]
+        files = (CONFIG, WEIGHTS)
+        missing = [file for file in files if not (self.folder / file).is_file()]
         if missing:
             raise ConfigurationError(
-                f"network is {network!r}; expected {DEFAULT_NETWORK!r} or a folder with {' and '.join(FILES)}; "
+                f"network is {network!r}; expected {DEFAULT_NETWORK!r} or a folder with {' and '.join(files)}; "
                 f"{' and '.join(missing)} missing."
             )
-        self.inputs = {file: sha256_of_file(self.folder / file) for file in FILES}
+        self.inputs = {file: sha256_of_file(self.folder / file) for file in files}
+
+    @cached_property
+    def network(self) -> PerturbationNetwork:
+        """The network, read when it is first used.
+
+        Raises:
+            ModelError: If its files do not hold one.
+        """
+        from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
+
+        return PerturbationNetwork.load(self.folder)
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
-        from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
-
         del model, editor
-        multiple = PerturbationNetwork.load(self.folder).size_multiple
+        multiple = self.network.size_multiple
         for height, width in sizes:
             if height % multiple or width % multiple:
                 raise ConfigurationError(
@@ -72,9 +84,6 @@ class AmortisedAttack(Attack):
         """See `Attack.perturb`."""
         import torch
 
-        from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
-
         del model, generator
-        network = PerturbationNetwork.load(self.folder).to(batch.images.device)
         with torch.no_grad():
-            return network.immunize(batch.images, batch.masks, self.threat_model.epsilon)
+            return self.network.to(batch.images.device).immunize(batch.images, batch.masks, self.threat_model.epsilon)

@@ -12,10 +12,9 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, silu
 
+from photoguard_eval.attacks.amortised import CONFIG, WEIGHTS
 from photoguard_eval.errors import ModelError
 from photoguard_eval.files import write_atomically
-
-CONFIG, WEIGHTS = "config.json", "network.safetensors"
 
 
 class PerturbationNetwork(nn.Module):

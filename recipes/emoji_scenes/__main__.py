@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         default="no",
         help="bf16 trains in bfloat16: several times faster where the processor has it (amx_bf16), slower elsewhere",
     )
+    parser.add_argument("--compile", action="store_true", help="compile UNets for training, which takes a C++ compiler")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch; weights depend on it (default: 2)")
     parser.add_argument("--shorten", type=int, default=1, help="divide the length of every training, for a trial")
     return parser
@@ -85,7 +86,7 @@ def _work_on_checkpoints(options: argparse.Namespace, font: EmojiFont) -> None:
     from recipes.emoji_scenes.cards import measure_and_describe
 
     torch.set_num_threads(options.threads)
-    workshop = Workshop(options.training, options.output, font, options.precision, options.shorten)
+    workshop = Workshop(options.training, options.output, font, options.precision, options.compile, options.shorten)
     names = NAMES if options.command == "all" else [options.command]
     for name in names:
         if name != "evaluate":

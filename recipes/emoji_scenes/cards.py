@@ -115,5 +115,6 @@ def _describe_stage(stage: str, run: Mapping[str, Any]) -> str:
     settings, threads = run["settings"], " and then ".join(map(str, run["threads"]))
     return (
         f"- {stage}: {settings['steps']} steps of {settings['batch_size']} images in {run['hours']} hours, seed "
-        f"{settings['seed']}, {threads} thread(s) of torch {run['torch']}, precision `{settings['precision']}`."
+        f"{settings['seed']}, {threads} thread(s) of torch {run['torch']}, precision `{settings['precision']}`"
+        f"{', compiled' if settings.get('compiled') else ''}."
     )

@@ -49,18 +49,24 @@ class DenoiserRecipe:
         autoencoder: Name of its autoencoder.
         widths: Channels at latent, half and quarter size.
         scenes: How many scenes are encoded for the training.
-        settings: Of the training.
+        coarse: First part of the training, for what is decided at high noise.
+        fine: Second part, for all noise alike.
     """
 
     kind: DenoiserKind
     autoencoder: str
     widths: Widths
     scenes: int
-    settings: Settings
+    coarse: Settings
+    fine: Settings
 
 
-def _denoising(seed: int) -> Settings:
+def _coarse(seed: int) -> Settings:
     return Settings(steps=3600, batch_size=48, learning_rate=8e-4, warmup=200, decay=1100, seed=seed, average=0.999)
+
+
+def _fine(seed: int) -> Settings:
+    return Settings(steps=6000, batch_size=48, learning_rate=6e-4, warmup=200, decay=2500, seed=seed, average=0.999)
 
 
 AUTOENCODERS = {
@@ -82,26 +88,29 @@ DENOISERS = {
         "vae-a",
         widths=(64, 128, 192),
         scenes=40_960,
-        settings=_denoising(21),
+        coarse=_coarse(21),
+        fine=_fine(24),
     ),
     "text-to-image-a": DenoiserRecipe(
         "text-to-image",
         "vae-a",
         widths=(48, 96, 160),
         scenes=40_960,
-        settings=_denoising(22),
+        coarse=_coarse(22),
+        fine=_fine(25),
     ),
     "inpaint-b": DenoiserRecipe(
         "inpainting",
         "vae-b",
         widths=(48, 96, 128),
         scenes=40_960,
-        settings=_denoising(23),
+        coarse=_coarse(23),
+        fine=_fine(26),
     ),
 }
 
 CLIP_SETTINGS = Settings(
-    steps=2600, batch_size=128, learning_rate=1e-3, warmup=200, decay=800, seed=31, weight_decay=0.02
+    steps=4600, batch_size=128, learning_rate=1e-3, warmup=200, decay=1400, seed=31, weight_decay=0.02
 )
 
 CLIP = "clip"
@@ -127,6 +136,7 @@ class Workshop:
         output: Folder that the finished checkpoints are exported to.
         glyphs: What draws the objects.
         precision: See `training.Settings`.
+        compiled: Likewise.
         shorten: Divides the steps and scenes of every training, for a trial.
     """
 
@@ -134,6 +144,7 @@ class Workshop:
     output: Path
     glyphs: Glyphs
     precision: str = "no"
+    compiled: bool = False
     shorten: int = 1
 
     def make(self, name: str) -> None:
@@ -179,13 +190,15 @@ class Workshop:
 
     def _denoiser(self, name: str) -> DenoiserTask:
         recipe = DENOISERS[name]
-        settings = self._adapted(recipe.settings)
+        coarse, fine = self._adapted(recipe.coarse), self._adapted(recipe.fine)
         autoencoder = self._finished_autoencoder(recipe.autoencoder) or self.autoencoder(recipe.autoencoder)
         folder = self.training / f"latents-of-{recipe.autoencoder}"
         count = recipe.scenes // self.shorten
         latents = encode_scenes(autoencoder, SCENES_SEED, count, self.glyphs, folder, self.precision)
-        task = DenoiserTask(recipe.kind, recipe.widths, settings, latents, autoencoder, self.glyphs)
-        train(task, settings, self.training / name)
+        task = DenoiserTask(recipe.kind, recipe.widths, coarse, latents, autoencoder, self.glyphs)
+        train(task, coarse, self.training / name)
+        task.refine(fine)
+        train(task, fine, self.training / f"{name}-fine")
         return task
 
     def _contrastive(self) -> ContrastiveTask:
@@ -204,14 +217,14 @@ class Workshop:
 
     def _adapted(self, settings: Settings) -> Settings:
         shorter = {name: -(-getattr(settings, name) // self.shorten) for name in ("steps", "warmup", "decay")}
-        return replace(settings, precision=self.precision, **shorter)
+        return replace(settings, precision=self.precision, compiled=self.compiled, **shorter)
 
     def _carry_record(self, name: str) -> None:
         """Put beside a finished checkpoint how each of its parts was trained, those taken from others included."""
         stages = [name]
         if name in DENOISERS:
             autoencoder = DENOISERS[name].autoencoder
-            stages = [autoencoder, f"{autoencoder}-decoder", name]
+            stages = [autoencoder, f"{autoencoder}-decoder", name, f"{name}-fine"]
         known: dict[str, object] = {}
         for carried in sorted(self.output.glob(f"*/{RECORD}")):
             known |= json.loads(carried.read_text(encoding="utf-8"))

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from photoguard_eval.files import write_atomically
-from recipes.emoji_scenes.batches import draw_batch
+from recipes.emoji_scenes.batches import draw_batch, draw_contrasting_batch
 from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.grids import save_grid
 from recipes.emoji_scenes.scenes import SIDE
@@ -70,8 +71,10 @@ class ContrastiveTask:
         with torch.no_grad():
             # As in Radford et al. 2021, logits are scaled by 100 at most.
             self.model.logit_scale.clamp_(0, 4.6052)
-        batch = draw_batch([self.settings.seed, step], self.settings.batch_size, self.glyphs)
-        images, texts, scale = self.model(batch.images, encode_captions(self.tokenizer, batch.captions))
+        batch = draw_contrasting_batch([self.settings.seed, step], self.settings.batch_size, self.glyphs)
+        # On processors, the gradient of torch's fused attention takes several times as long as that of the products.
+        with sdpa_kernel(SDPBackend.MATH):
+            images, texts, scale = self.model(batch.images, encode_captions(self.tokenizer, batch.captions))
         loss = self.criterion(images.float(), texts.float(), scale.float())
         with torch.no_grad():
             found = (images.float() @ texts.float().T).argmax(1) == torch.arange(len(images))

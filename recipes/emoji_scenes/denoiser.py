@@ -31,8 +31,9 @@ TEXT_WIDTH = 128
 UNCONDITIONAL_SHARE = 0.1
 """Share of captions that are left out, for classifier-free guidance (Ho & Salimans 2022)."""
 
-TIMESTEP_EXPONENT = 0.6
-"""Timesteps are 1000 · u^0.6 for uniform u: high noise, where looks and places are decided, comes up more often."""
+COARSE, FINE = 0.6, 1.0
+"""Timesteps are 1000 · u^e for uniform u and these e: first high noise, where looks and places are decided, comes up more
+often; then all noise alike, where objects take their shape."""
 
 SCHEDULE = {
     "num_train_timesteps": 1000,
@@ -111,13 +112,19 @@ class DenoiserTask:
             glyphs: What draws the scenes of the sample grid.
         """
         from diffusers import DDPMScheduler
+        from diffusers.models.attention_processor import AttnProcessor
 
         self.kind = kind
         self.tokenizer = make_tokenizer()
         self.unet = make_unet(kind, widths, settings.seed).to(memory_format=torch.channels_last)
+        # On processors, the gradient of torch's fused attention takes several times as long as that of the products.
+        self.unet.set_attn_processor(AttnProcessor())
+        if settings.compiled:
+            self.unet.compile()
         self.text_encoder = make_text_encoder(self.tokenizer, settings.seed)
         self.modules = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
         self.settings = settings
+        self.timestep_exponent = COARSE
         self.latents = latents
         self.scaling_factor = latents.scaling_factor
         self.autoencoder = autoencoder
@@ -126,6 +133,15 @@ class DenoiserTask:
         self._captions = encode_captions(self.tokenizer, latents.captions)
         self._empty = encode_captions(self.tokenizer, [""])
 
+    def refine(self, settings: Settings) -> None:
+        """Turn to the second part of the training, which goes on with the modules as they are.
+
+        Args:
+            settings: Of that part.
+        """
+        self.settings = settings
+        self.timestep_exponent = FINE
+
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:
         """See `training.Task`."""
         generator = step_generator(self.settings.seed, step)
@@ -133,7 +149,7 @@ class DenoiserTask:
         rows = torch.randint(len(self.latents.whole), (count,), generator=generator)
         clean = self.latents.whole[rows].float() * self.scaling_factor
         noise = torch.randn(clean.shape, generator=generator)
-        times = (torch.rand(count, generator=generator) ** TIMESTEP_EXPONENT * 1000).long().clamp_max(999)
+        times = (torch.rand(count, generator=generator) ** self.timestep_exponent * 1000).long().clamp_max(999)
         dropped = torch.rand(count, 1, generator=generator) < UNCONDITIONAL_SHARE
         context = self.text_encoder(torch.where(dropped, self._empty, self._captions[rows])).last_hidden_state
         noised = self._schedule.add_noise(clean, noise, times)
@@ -161,7 +177,7 @@ class DenoiserTask:
         schedule.set_timesteps(25)
         shape = (len(images), LATENT_CHANNELS, SIDE // FACTOR, SIDE // FACTOR)
         latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
             context = self.text_encoder(encode_captions(self.tokenizer, ["", *captions])).last_hidden_state
             contexts = torch.cat([context[:1].expand(len(images), -1, -1), context[1:]])
             kept = self.autoencoder.encode(images * (masks < 0.5)).latent_dist.mode() * self.scaling_factor

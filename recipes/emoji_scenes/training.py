@@ -41,6 +41,7 @@ class Settings:
         average: Decay of the running average of the weights, which is what is exported.
         weight_decay: AdamW's.
         precision: "no" for float32; "bf16" computes in bfloat16, many times slower where the processor lacks it.
+        compiled: Whether a UNet is compiled, which takes a C++ compiler.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class Settings:
     average: float = 0.998
     weight_decay: float = 1e-3
     precision: str = "no"
+    compiled: bool = False
 
 
 class Task(Protocol):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,10 +11,12 @@ from photoguard_eval.diffusion import EDITORS, EditSettings
 from photoguard_eval.metrics.prompt import TextImageModel
 from recipes.emoji_scenes import cards, checkpoints, latents
 from recipes.emoji_scenes.autoencoder import AutoencoderTask, DecoderTask, kept_cells, look_directions
-from recipes.emoji_scenes.batches import draw_batch
+from recipes.emoji_scenes.batches import CONTRASTED, draw_batch, draw_contrasting_batch
 from recipes.emoji_scenes.checkpoints import AUTOENCODERS, DENOISERS, NAMES, Workshop
+from recipes.emoji_scenes.denoiser import DenoiserTask
+from recipes.emoji_scenes.latents import Latents
 from recipes.emoji_scenes.training import Settings
-from recipes.emoji_scenes.vocabulary import LOOKS
+from recipes.emoji_scenes.vocabulary import LOOKS, is_held_out
 from tests.recipes.test_emoji_scenes import drawn_glyph
 
 SMALL = Settings(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, decay=1, seed=1)
@@ -25,7 +28,7 @@ def small(monkeypatch):
     for name, recipe in AUTOENCODERS.items():
         monkeypatch.setitem(AUTOENCODERS, name, replace(recipe, widths=(8, 8, 8), joint=SMALL, decoder=SMALL))
     for name, recipe in DENOISERS.items():
-        monkeypatch.setitem(DENOISERS, name, replace(recipe, widths=(32, 32, 32), scenes=8, settings=SMALL))
+        monkeypatch.setitem(DENOISERS, name, replace(recipe, widths=(32, 32, 32), scenes=8, coarse=SMALL, fine=SMALL))
     monkeypatch.setattr(checkpoints, "CLIP_SETTINGS", SMALL)
     monkeypatch.setattr(latents, "SHARD_SIZE", 8)
     monkeypatch.setattr(latents, "CHUNK", 4)
@@ -60,7 +63,7 @@ def test_a_denoiser_is_made_from_nothing_and_loads_as_any_checkpoint(workshop, t
     assert torch.isfinite(edit).all()
     autoencoder = DENOISERS[name].autoencoder
     record = json.loads((folder / "training.json").read_text())
-    assert list(record) == [autoencoder, f"{autoencoder}-decoder", name]
+    assert list(record) == [autoencoder, f"{autoencoder}-decoder", name, f"{name}-fine"]
     assert all(run["settings"]["steps"] == 2 for run in record.values())
 
 
@@ -81,7 +84,7 @@ def test_a_finished_autoencoder_is_taken_from_the_checkpoint_that_carries_it(wor
     later.make("text-to-image-a")
     assert not (tmp_path / "new machine" / "vae-a").exists()
     record = json.loads((tmp_path / "output" / "text-to-image-a" / "training.json").read_text())
-    assert list(record) == ["vae-a", "vae-a-decoder", "text-to-image-a"]
+    assert list(record) == ["vae-a", "vae-a-decoder", "text-to-image-a", "text-to-image-a-fine"]
     first, second = (weights_of(tmp_path / "output" / name / "vae") for name in ("inpaint-a", "text-to-image-a"))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -130,8 +133,8 @@ def test_cards_say_what_was_measured_and_how_it_was_made(workshop, tmp_path, mon
 
 
 def test_every_checkpoint_has_another_seed():
-    seeds = [recipe.settings.seed for recipe in DENOISERS.values()] + [checkpoints.CLIP_SETTINGS.seed]
-    seeds.append(checkpoints.AMORTISED_SETTINGS.seed)
+    seeds = [checkpoints.CLIP_SETTINGS.seed, checkpoints.AMORTISED_SETTINGS.seed]
+    seeds += [settings.seed for recipe in DENOISERS.values() for settings in (recipe.coarse, recipe.fine)]
     seeds += [settings.seed for recipe in AUTOENCODERS.values() for settings in (recipe.joint, recipe.decoder)]
     assert len({*seeds, checkpoints.SCENES_SEED}) == len(seeds) + 1
     assert set(NAMES) == {*AUTOENCODERS, *DENOISERS, "clip", "amortised-a"}
@@ -180,3 +183,32 @@ def test_batches_depend_on_their_seed_alone():
     assert -1 <= first.images.min() <= first.images.max() <= 1
     assert (first.masked_images[(first.masks == 1).expand_as(first.images)] == 0).all()
     assert [list(LOOKS)[index] for index in first.looks] == [content.look for content in first.contents]
+
+
+def test_contrasting_batches_have_scenes_that_differ_in_the_object_alone():
+    batch = draw_contrasting_batch([1, 5], 64, drawn_glyph)
+    assert len(batch.contents) == len(batch.images) == 64
+    for group in (batch.contents[:CONTRASTED], batch.contents[CONTRASTED : 2 * CONTRASTED]):
+        assert len({content.name for content in group}) == CONTRASTED
+        assert len({replace(content, name="") for content in group}) == 1
+    assert len({content.place for content in batch.contents[32:]}) > 3
+    assert not any(is_held_out(content.name, content.place) for content in batch.contents)
+
+
+def test_the_second_part_of_a_denoisers_training_sees_less_noise():
+    count = 512
+    latents = Latents(
+        whole=torch.randn(count, 12, 2, 2, generator=torch.Generator().manual_seed(0)).half(),
+        kept=torch.zeros(count, 12, 2, 2).half(),
+        masks=torch.ones(count, 1, 2, 2).half(),
+        captions=["a dog at sunset"] * count,
+    )
+    task = DenoiserTask("inpainting", (32, 32, 32), replace(SMALL, batch_size=count), latents, None, drawn_glyph)
+    seen = []
+    task.unet.forward = lambda noised, times, context: (seen.append(times), SimpleNamespace(sample=noised[:, :12]))[1]
+    task.losses(0)
+    task.refine(replace(SMALL, batch_size=count, seed=2))
+    task.losses(0)
+    coarse, fine = (times.float().mean().item() for times in seen)
+    assert coarse == pytest.approx(1000 / 1.6, abs=40)
+    assert fine == pytest.approx(500, abs=40)
