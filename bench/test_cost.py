@@ -41,7 +41,8 @@ def test_immunize(benchmark, bench_run, model, attack, editor):
     )
     cell = method.immunize[0]
     instance = method.attack.instance
-    batch = attack_batch(model, instance, [cell], bench_run.plan.editors[editor])
+    request = bench_run.plan.request
+    batch = attack_batch(model, instance, [cell], bench_run.plan.editors[editor], request.batch_size)
     meter = CostMeter(model)
     (finished,) = benchmark.pedantic(
         lambda: immunize(instance, model, batch, CaseGenerators.from_seeds([cell.seed]), meter), rounds=1

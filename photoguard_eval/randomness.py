@@ -40,6 +40,22 @@ class CaseGenerators:
     def __len__(self) -> int:
         return len(self.generators)
 
+    def spawn(self, count: int) -> CaseGenerators:
+        """Make `count` further generators for each image, for repetitions of what one of them would be for.
+
+        They do not depend on each other, so that repetitions give the same numbers one by one as all at once.
+
+        Args:
+            count: How many.
+
+        Returns:
+            count · N generators, repetition by repetition.
+        """
+        import torch
+
+        seeds = [torch.randint(2**62, (count,), generator=generator).tolist() for generator in self.generators]
+        return CaseGenerators.from_seeds([row[repetition] for repetition in range(count) for row in seeds])
+
     def normal(self, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
         """Draw standard normal numbers.
 

@@ -70,6 +70,7 @@ class AttackBatch:
         ids: A name for each image, the same from run to run.
         editor: How the images will be edited.
         settings: The editor's settings.
+        at_once: How many edits may run at once where an attack repeats them; changes nothing but time and memory.
     """
 
     images: torch.Tensor
@@ -78,9 +79,18 @@ class AttackBatch:
     ids: tuple[str, ...]
     editor: Editor
     settings: EditSettings
+    at_once: int = 1
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def repetitions_at_once(self, repetitions: int) -> int:
+        """Return how many repetitions of all images run at once: at least one.
+
+        Args:
+            repetitions: How many there are.
+        """
+        return min(repetitions, max(1, self.at_once // len(self)))
 
     @property
     def kept(self) -> torch.Tensor:

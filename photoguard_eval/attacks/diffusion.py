@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_positive
 from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack
+from photoguard_eval.attacks.repetition import mean_over_repetitions
 from photoguard_eval.randomness import CaseGenerators
 
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.diffusion import EditInputs, LatentDiffusion
 
 
 @register_attack
@@ -74,15 +75,18 @@ class DiffusionAttack(GradientAttack):
             eta=self.eta,
             guidance_scale=1.0,
         )
-        repeated = CaseGenerators(generator.generators * self.repetitions)
-        prompt = model.embed_prompts([""] * len(repeated))
+        noise = generator.spawn(self.repetitions)
+        at_once = batch.repetitions_at_once(self.repetitions)
+        prompt = model.embed_prompts([""])
+
+        def distances(inputs: EditInputs, generators: CaseGenerators) -> torch.Tensor:
+            edits = batch.editor.denoise(model, inputs, prompt.repeat(len(generators)), None, generators, settings)
+            # In the model's [-1, 1] the gray target is zero, so that the distance is the norm of the edit.
+            lengths: torch.Tensor = torch.linalg.vector_norm((edits * 2 - 1).flatten(1), dim=1)
+            return lengths
 
         def distance_to_gray(images: torch.Tensor) -> torch.Tensor:
             inputs = batch.editor.prepare(model, images, batch.masks, settings)
-            edits = batch.editor.denoise(model, inputs.repeat(self.repetitions), prompt, None, repeated, settings)
-            # In the model's [-1, 1] the gray target is zero, so that the distance is the norm of the edit.
-            distances = torch.linalg.vector_norm((edits * 2 - 1).flatten(1), dim=1)
-            losses: torch.Tensor = distances.unflatten(0, (self.repetitions, len(batch))).mean(dim=0)
-            return losses
+            return mean_over_repetitions(distances, inputs, noise, at_once)
 
         return distance_to_gray

@@ -7,7 +7,7 @@ with `StableDiffusionInpaintPipeline` and `StableDiffusionImg2ImgPipeline` on th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -83,14 +83,22 @@ class EditInputs:
     mask: torch.Tensor
     instructed: torch.Tensor | None = None
 
+    def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> EditInputs:
+        """Return the inputs with every tensor changed.
+
+        Args:
+            change: What is done to each.
+        """
+        return EditInputs(
+            self.image and self.image.changed(change),
+            self.masked_image and self.masked_image.changed(change),
+            change(self.mask),
+            None if self.instructed is None else change(self.instructed),
+        )
+
     def repeat(self, count: int) -> EditInputs:
         """Repeat the batch `count` times, repetition by repetition, so that one encoding serves many edits."""
-        return EditInputs(
-            self.image and self.image.repeat(count),
-            self.masked_image and self.masked_image.repeat(count),
-            self.mask.repeat(count, 1, 1, 1),
-            None if self.instructed is None else self.instructed.repeat(count, 1, 1, 1),
-        )
+        return self.changed(lambda tensor: tensor.repeat(count, 1, 1, 1))
 
     def conditioning(self, generators: CaseGenerators | None = None) -> torch.Tensor | None:
         """Return what the UNet is given beside the latents, or None for a text-to-image checkpoint.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,9 +34,17 @@ class Posterior:
     mean: torch.Tensor
     deviation: torch.Tensor
 
+    def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Posterior:
+        """Return the distribution with both tensors changed.
+
+        Args:
+            change: What is done to each.
+        """
+        return Posterior(change(self.mean), change(self.deviation))
+
     def repeat(self, count: int) -> Posterior:
         """Repeat the whole batch `count` times: (count · N, C, h, w), repetition by repetition."""
-        return Posterior(self.mean.repeat(count, 1, 1, 1), self.deviation.repeat(count, 1, 1, 1))
+        return self.changed(lambda tensor: tensor.repeat(count, 1, 1, 1))
 
     def draw(self, generators: CaseGenerators | None) -> torch.Tensor:
         """Draw latents from each image's own generator, as the released pipelines do, or return the mean.

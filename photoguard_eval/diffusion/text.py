@@ -26,6 +26,10 @@ class PromptEmbeddings:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def repeat(self, count: int) -> PromptEmbeddings:
+        """Repeat the whole batch `count` times."""
+        return PromptEmbeddings.join([self] * count)
+
     @staticmethod
     def join(parts: Sequence[PromptEmbeddings]) -> PromptEmbeddings:
         """Put batches behind one another."""

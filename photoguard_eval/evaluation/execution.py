@@ -166,14 +166,15 @@ class Evaluation:
                 method,
                 method.immunize,
                 lambda: self._sizes_of(method).immunize,
-                lambda batch: self._immunize_batch(attack, method.editor, batch),
+                lambda batch: self._immunize_batch(attack, method, batch),
             )
         except AttackError as error:
             self._failures[attack.label] = FailedAttack(attack=attack.label, editor=method.editor, error=str(error))
             self.progress.say(f"{attack.label} is stopped: {error}")
 
-    def _immunize_batch(self, attack: Plugin[Attack], editor: str, cells: Sequence[ImmunizeCell]) -> None:
-        batch = attack_batch(self.model, attack.instance, cells, self.plan.editors[editor])
+    def _immunize_batch(self, attack: Plugin[Attack], method: Method, cells: Sequence[ImmunizeCell]) -> None:
+        at_once = self._sizes_of(method).immunize
+        batch = attack_batch(self.model, attack.instance, cells, self.plan.editors[method.editor], at_once)
         meter = CostMeter(self.model)
         generators = CaseGenerators.from_seeds([cell.seed for cell in cells])
         finished = immunize(attack.instance, self.model, batch, generators, meter)
@@ -357,9 +358,17 @@ def _split(cells: Sequence[Cell], size: int) -> list[Sequence[Cell]]:
 
 
 def attack_batch(
-    model: LatentDiffusion, attack: Attack, cells: Sequence[ImmunizeCell], editor: PlannedEditor
+    model: LatentDiffusion, attack: Attack, cells: Sequence[ImmunizeCell], editor: PlannedEditor, at_once: int
 ) -> AttackBatch:
-    """Read the images of cells, and withhold from the attack what its threat model says it does not see."""
+    """Read the images of cells, and withhold from the attack what its threat model says it does not see.
+
+    Args:
+        model: Where the images go.
+        attack: The attack.
+        cells: What is immunized.
+        editor: Against what.
+        at_once: See `AttackBatch`.
+    """
     import torch
 
     images = torch.cat([cell.case.image() for cell in cells]).to(model.device)
@@ -372,6 +381,7 @@ def attack_batch(
         ids=tuple(cell.id for cell in cells),
         editor=instance,
         settings=editor.settings,
+        at_once=at_once,
     )
 
 

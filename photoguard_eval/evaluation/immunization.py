@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 RECORDS = "immunized.jsonl"
 """In the folder of the immunized images: a line for each, with what it was made from and what was measured."""
 
+AT_ONCE_ON_PROCESSOR = 12
+"""Edits of an image that run at once there, for attacks that repeat them; on a GPU one edit of an image fills it."""
 
 Facts = dict[str, Any]
 
@@ -247,6 +249,7 @@ def _immunize_one(photograph: Photograph, recipe: Recipe, model: LatentDiffusion
         ids=(photograph.name,),
         editor=recipe.editor,
         settings=recipe.settings,
+        at_once=AT_ONCE_ON_PROCESSOR if model.device.type == "cpu" else 1,
     )
     meter = CostMeter(model)
     seed = derive_seed(recipe.seed, photograph.name, recipe.attack.name, "attack")

@@ -96,6 +96,7 @@ class ContrastiveTask:
         folder.mkdir(parents=True, exist_ok=True)
         state = self.model.state_dict()
         weights = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-        self.tokenizer.save_pretrained(folder)
+        # A tokenizer that was used keeps how: a new one is the same whether or not this run trained anything.
+        make_tokenizer().save_pretrained(folder)
         write_atomically(folder / CONFIG, json.dumps(self.config, indent=1).encode())
         write_atomically(folder / WEIGHTS, save({name: value.contiguous() for name, value in weights.items()}))

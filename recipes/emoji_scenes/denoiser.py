@@ -32,8 +32,8 @@ UNCONDITIONAL_SHARE = 0.1
 """Share of captions that are left out, for classifier-free guidance (Ho & Salimans 2022)."""
 
 COARSE, FINE = 0.6, 1.0
-"""Timesteps are 1000 · u^e for uniform u and these e: first high noise, where looks and places are decided, comes up more
-often; then all noise alike, where objects take their shape."""
+"""Timesteps are 1000 · u^e for uniform u and these e: first high noise, where looks and places are decided, comes up
+more often; then all noise alike, where objects take their shape."""
 
 SCHEDULE = {
     "num_train_timesteps": 1000,
@@ -193,7 +193,8 @@ class DenoiserTask:
     def export(self, folder: Path) -> None:
         """Write the checkpoint as a diffusers folder, float16 in safetensors."""
         parts = {"vae": self.autoencoder, "unet": self.unet, "text_encoder": self.text_encoder}
-        export_checkpoint(folder, self.kind, parts, self.tokenizer, self.scaling_factor)
+        # A tokenizer that was used keeps how: a new one is the same whether or not this run trained anything.
+        export_checkpoint(folder, self.kind, parts, make_tokenizer(), self.scaling_factor)
 
 
 def export_checkpoint(

@@ -1,5 +1,7 @@
 """The attacks of the paper: what they minimise, their defaults, and that they stay where they may act."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -21,8 +23,9 @@ from photoguard_eval.attacks import (
     RobustAttack,
     SdsAttack,
 )
-from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor, load_model
+from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor, load_model
 from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.evaluation.accounting import Account, weights
 from photoguard_eval.images import write_image
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images, tiny_model
@@ -177,8 +180,7 @@ def test_one_step_of_the_diffusion_attack_follows_the_gradient_of_its_loss():
 
     settings = SETTINGS.changed(num_inference_steps=2, guidance_scale=1)
     x = images.clone().requires_grad_(True)
-    generators = CaseGenerators.from_seeds([3])
-    twice = CaseGenerators(generators.generators * 2)
+    twice = CaseGenerators.from_seeds([3]).spawn(2)
     inputs = editor.prepare(model, x, data.masks, settings).repeat(2)
     edits = editor.denoise(model, inputs, model.embed_prompts(["", ""]), None, twice, settings)
     (gradient,) = torch.autograd.grad((edits * 2 - 1).flatten(1).norm(dim=1).mean(), x)
@@ -192,6 +194,53 @@ def test_averaging_draws_fresh_noise_for_each_repetition():
     once = DiffusionAttack(steps=2, denoising_steps=2).perturb(model, data, seeds())
     often = DiffusionAttack(steps=2, denoising_steps=2, repetitions=3).perturb(model, data, seeds())
     assert not torch.equal(once, often)
+
+
+@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
+@pytest.mark.parametrize("at_once", [1, 4, 5])
+def test_repetitions_give_the_same_gradient_in_parts_as_all_at_once(editor, at_once):
+    model = tiny_model(dtype=torch.float64)
+    data = batch(editor)
+    data = replace(data, images=data.images.double(), masks=data.masks.double())
+    attack = DiffusionAttack(steps=1, denoising_steps=2, repetitions=5)
+
+    def gradient(edits):
+        images = data.images.clone().requires_grad_(True)
+        losses = attack.objective(model, replace(data, at_once=edits), seeds())(images)
+        # Weights that differ show that each image's gradient is its own.
+        (found,) = torch.autograd.grad((losses * torch.tensor([1.0, 3.0])).sum(), images)
+        return losses.detach(), found
+
+    losses, whole = gradient(10)
+    in_parts, found = gradient(at_once)
+    assert torch.allclose(losses, in_parts, atol=1e-12)
+    assert torch.allclose(whole, found, atol=1e-12)
+    assert whole.abs().max() > 0
+
+
+def test_repetitions_in_parts_pass_the_encoder_once_and_keep_the_memory_of_one_part():
+    model = tiny_model()
+    data = batch(InpaintEditor())
+    attack = DiffusionAttack(steps=1, denoising_steps=2, repetitions=4)
+    most = {}
+    for at_once in (1, 8):
+        with CostMeter(model) as meter, Account(weights(model)) as account:
+            attack.perturb(model, replace(data, at_once=at_once), seeds())
+        assert (meter.encoder_calls, meter.gradient_evaluations) == (2, 2)
+        assert meter.decoder_calls == 8
+        most[at_once] = account.peak
+    assert most[1] < 0.4 * most[8]
+
+
+def test_losses_in_parts_need_no_gradient():
+    model = tiny_model()
+    data = batch(InpaintEditor())
+    attack = DiffusionAttack(steps=1, denoising_steps=2, repetitions=3)
+    with torch.no_grad():
+        one, all_at_once = (
+            attack.objective(model, replace(data, at_once=at_once), seeds())(data.images) for at_once in (1, 6)
+        )
+    assert torch.allclose(one, all_at_once, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["encoder", "diffusion"])
