@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"photoguard-eval {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_plan(commands)
     _add_immunize(commands)
     _add_edit(commands)
     _add_leaderboard(commands)
@@ -77,6 +78,17 @@ def _add_run(commands: Any) -> None:
     _add_store_option(parser)
     _add_reports_option(parser)
     parser.add_argument("--json", action="store_true", help="print the leaderboard's rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="report no progress")
+
+
+def _add_plan(commands: Any) -> None:
+    parser = _command(commands, "plan", "Say what a run would take, from a few measured steps.", _plan)
+    _add_model_options(parser)
+    _add_evaluation_options(parser)
+    _add_attack_option(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of everything random but the edits (default: 0)")
+    _add_store_option(parser)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--quiet", action="store_true", help="report no progress")
 
 
@@ -333,6 +345,33 @@ def _run(options: argparse.Namespace) -> int:
         print(terminal_report(result, report, paper_rows=not plan.embedded_model, bold=sys.stdout.isatty()))
         print(f"\nLeaderboard: {paths.html.resolve()}")
     return EXIT_FAILED_GATE if result.failures else 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from tabulate import tabulate
+
+    from photoguard_eval.diffusion import require_device
+    from photoguard_eval.evaluation.forecast import forecast
+    from photoguard_eval.evaluation.plan import build_plan
+    from photoguard_eval.evaluation.progress import Progress
+    from photoguard_eval.evaluation.store import Store
+
+    if options.gpu:
+        require_device("cuda")
+    predicted = forecast(build_plan(make_request(options)), Store(options.store), Progress(quiet=options.quiet))
+    if options.json:
+        _print_json({"seconds": predicted.seconds, **asdict(predicted)})
+        return 0
+    if predicted.stages:
+        rows = [list(asdict(stage).values()) for stage in predicted.stages]
+        print(tabulate(rows, headers=["stage", "attack", "editor", "images", "seconds"], floatfmt=".1f"))
+    print(
+        f"\n{predicted.seconds / 60:.1f} minutes in one process, {predicted.peak_memory_mib / 1024:.1f} GiB at most; "
+        f"measured in {predicted.measured_seconds:.0f} s."
+    )
+    return 0
 
 
 def _immunize(options: argparse.Namespace) -> int:

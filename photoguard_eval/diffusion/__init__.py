@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from photoguard_eval.diffusion.architectures import load_architecture
-from photoguard_eval.diffusion.cost import CostMeter
+from photoguard_eval.diffusion.cost import CostMeter, peak_memory_mib
 from photoguard_eval.diffusion.editors import (
     EDITORS,
     EditInputs,
@@ -49,6 +49,7 @@ __all__ = [
     "identify_model",
     "load_architecture",
     "load_model",
+    "peak_memory_mib",
     "published_architectures",
     "register_editor",
     "require_device",

@@ -120,11 +120,20 @@ class CostMeter:
         return _process_peak_mib()
 
     def _peak_memory(self) -> float:
-        if self._model.device.type == "cuda":
-            import torch
+        return peak_memory_mib(self._model.device.type)
 
-            return torch.cuda.max_memory_allocated(self._model.device) / MEBIBYTE
-        return _process_peak_mib()
+
+def peak_memory_mib(device: str) -> float:
+    """Return the most memory that a GPU's allocations or the process have taken so far, in MiB.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / MEBIBYTE
+    return _process_peak_mib()
 
 
 def _release_freed_memory() -> None:

@@ -114,12 +114,17 @@ class Evaluation:
     def immunize_all(self) -> None:
         """Immunize what the store lacks."""
         for method in self.plan.methods:
-            self._immunize(method)
+            self.immunize(method)
 
     def edit_all(self) -> None:
         """Compute the edits that the store lacks, of all methods whose attack did not fail."""
         for method in (*self.plan.originals, *self._standing_methods()):
             self.edit(method)
+
+    @property
+    def failures(self) -> tuple[FailedAttack, ...]:
+        """The attacks that were stopped."""
+        return tuple(self._failures.values())
 
     def missing(self) -> int:
         """Return how many images the store lacks."""
@@ -155,7 +160,8 @@ class Evaluation:
                     method.attack.instance.require_support(self._model, editor, sizes)
         return self._model
 
-    def _immunize(self, method: Method) -> None:
+    def immunize(self, method: Method) -> None:
+        """Immunize the images of a method that the store lacks."""
         attack = method.attack
         if attack is None or attack.label in self._failures:
             return
@@ -296,7 +302,7 @@ class Evaluation:
         with self.progress.stage("score", len(methods) + len(plan.originals), unit="method") as stage:
             for group, members in (("originals", plan.originals), ("methods", methods)):
                 for method in members:
-                    rows[group].append(self._row(scorer, method))
+                    rows[group].append(self.score(scorer, method))
                     stage.advance(1)
         return EvaluationResult(
             id=plan.id,
@@ -314,11 +320,12 @@ class Evaluation:
             cases=_case_infos(plan),
             originals=tuple(rows["originals"]),
             methods=tuple(rows["methods"]),
-            failures=tuple(self._failures.values()),
+            failures=self.failures,
             provenance=provenance,
         )
 
-    def _row(self, scorer: Scorer, method: Method) -> MethodResult:
+    def score(self, scorer: Scorer, method: Method) -> MethodResult:
+        """Score the edits of a method."""
         by_case: list[dict[str, float]] = [{} for _ in method.edits]
         metrics: dict[str, Summary] = {}
         for score in scorer.scores:

@@ -48,6 +48,7 @@ ATTACK_CODE = (
     *EDIT_CODE,
     "attacks/budget.py",
     "attacks/descent.py",
+    "attacks/repetition.py",
     "attacks/harness.py",
     "attacks/targets.py",
 )
