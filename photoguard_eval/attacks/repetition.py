@@ -41,7 +41,7 @@ def mean_over_repetitions(
     def sum_of(part: EditInputs, first: int) -> torch.Tensor:
         count = min(at_once, repetitions - first)
         chosen = CaseGenerators(generators.generators[first * images : (first + count) * images])
-        return loss(part.repeat(count), chosen).unflatten(0, (count, images)).sum(dim=0)
+        return loss(part.repeat(count), chosen).reshape(count, images).sum(dim=0)
 
     if at_once >= repetitions:
         return sum_of(inputs, 0) / repetitions
