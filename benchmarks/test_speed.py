@@ -1,0 +1,77 @@
+"""What speed must not fall below, as far as a machine without a GPU can tell: `pytest benchmarks/`.
+
+The limits lie below what docs/speed.md reports, by as much as a busy machine changes a ratio.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attack_speed import compare_diffusion, compare_encoder
+from full_size import count_full_size
+from growth import measure_growth
+from measuring import PackageGradient, example_batch
+
+from photoguard_eval import load_model
+from photoguard_eval.attacks import DiffusionAttack, EncoderAttack
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The embedded model."""
+    return load_model("inpaint-a")
+
+
+@pytest.mark.parametrize(
+    ("attack", "images", "measure", "speedup"),
+    [
+        (DiffusionAttack(repetitions=10), 1, compare_diffusion, 2.5),
+        (EncoderAttack(target="zero"), 8, compare_encoder, 1.3),
+    ],
+    ids=["diffusion", "encoder"],
+)
+def test_an_attack_is_faster_than_the_released_structure_with_the_same_gradient(
+    benchmark, model, attack, images, measure, speedup
+):
+    """Compare in alternating rounds; the timing in the JSON file is the package's."""
+    result = measure(model, 3)
+    benchmark.extra_info.update(result.as_json())
+    benchmark.pedantic(PackageGradient(attack, model, example_batch(images)), args=(1,), rounds=3)
+    assert result.gradient_cosine >= 0.999
+    assert result.loss == pytest.approx(result.reference_loss, rel=1e-4)
+    assert result.speedup >= speedup
+    assert result.roofline_share >= 0.3
+
+
+def test_time_grows_no_faster_than_the_work(model):
+    """Fit the exponent over three sizes; `growth.py` takes four."""
+    for name, (exponent, _) in measure_growth(model, (1, 4, 16)).items():
+        assert exponent <= 1.1, name
+
+
+@pytest.mark.slow
+def test_stable_diffusion_takes_fewer_operations_and_less_memory():
+    """Count on the architecture without weights."""
+    counted = count_full_size()
+    assert counted["all activations"]["share"] <= 0.58
+    assert counted["checkpointing"]["share"] <= 0.8
+    assert counted["checkpointing"]["saved_gib"] <= 1.5
+    assert counted["checkpointing"]["peak_gib"] < counted["reference"]["peak_gib"] / 3
+
+
+def test_the_script_prints_json():
+    """Run it as a user does."""
+    done = subprocess.run(
+        [sys.executable, HERE / "attack_speed.py", "--json", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = json.loads(done.stdout)
+    assert set(printed) == {"diffusion", "encoder"}
+    for result in printed.values():
+        assert {"speedup", "gradient_cosine", "roofline_share"} <= set(result)
