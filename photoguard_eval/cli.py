@@ -71,25 +71,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: Any) -> None:
     parser = _command(commands, "run", "Evaluate attacks and write the leaderboard.", _run)
-    _add_model_options(parser)
-    _add_evaluation_options(parser)
-    _add_attack_option(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of everything random but the edits (default: 0)")
-    _add_store_option(parser)
+    _add_run_options(parser)
     _add_reports_option(parser)
     parser.add_argument("--json", action="store_true", help="print the leaderboard's rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="report no progress")
 
 
 def _add_plan(commands: Any) -> None:
     parser = _command(commands, "plan", "Say what a run would take, from a few measured steps.", _plan)
-    _add_model_options(parser)
-    _add_evaluation_options(parser)
-    _add_attack_option(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of everything random but the edits (default: 0)")
-    _add_store_option(parser)
+    _add_run_options(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
-    parser.add_argument("--quiet", action="store_true", help="report no progress")
 
 
 def _add_immunize(commands: Any) -> None:
@@ -242,6 +232,16 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="a setting of the edits other than the preset's, such as num_inference_steps=50, guidance_scale=5 or "
         "composite=immunized; repeat it for several",
     )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which cells an evaluation has and which of them are there."""
+    _add_model_options(parser)
+    _add_evaluation_options(parser)
+    _add_attack_option(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of everything random but the edits (default: 0)")
+    _add_store_option(parser)
+    parser.add_argument("--quiet", action="store_true", help="report no progress")
 
 
 def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
