@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import ThreatModel
+from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.errors import AttackError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def projected_gradient_descent(
     step_size: float,
     start: torch.Tensor | None = None,
     decay: bool = False,
+    loss_scale: LossScale | None = None,
 ) -> torch.Tensor:
     """Minimise a loss over perturbations of bounded norm (Madry et al. 2018; the paper's Eq. 3 to 5).
 
@@ -44,6 +46,7 @@ def projected_gradient_descent(
         step_size: Length of a step in the norm of the threat model, in [0, 1] units.
         start: Perturbation to start from, (N, 3, H, W); zero by default.
         decay: Whether the step size falls linearly to `FINAL_STEP_SHARE` of its value.
+        loss_scale: For a loss that is computed in float16.
 
     Returns:
         Shape (N, 3, H, W) in [0, 1]; equal to `images` outside of the region.
@@ -53,12 +56,13 @@ def projected_gradient_descent(
     """
     import torch
 
+    scale = loss_scale or LossScale(images.dtype)
     perturbed = images if start is None else _project(images, start * region, threat_model)
     for step in range(steps):
         perturbed = perturbed.detach().requires_grad_(True)
         with torch.enable_grad():
             losses = loss(perturbed)
-            (gradient,) = torch.autograd.grad(losses.sum(), perturbed)
+            (gradient,) = scale.gradients(losses.sum(), [perturbed])
         if not (torch.isfinite(losses).all() and torch.isfinite(gradient).all()):
             raise AttackError(
                 f"The loss or its gradient is not finite at step {step + 1} of {steps}. "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_positive
 from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack
+from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.attacks.repetition import mean_over_repetitions
 from photoguard_eval.randomness import CaseGenerators
 
@@ -78,6 +79,7 @@ class DiffusionAttack(GradientAttack):
         noise = generator.spawn(self.repetitions)
         at_once = batch.repetitions_at_once(self.repetitions)
         prompt = model.embed_prompts([""])
+        loss_scale = LossScale(model.dtype)
 
         def distances(inputs: EditInputs, generators: CaseGenerators) -> torch.Tensor:
             edits = batch.editor.denoise(model, inputs, prompt.repeat(len(generators)), None, generators, settings)
@@ -87,6 +89,6 @@ class DiffusionAttack(GradientAttack):
 
         def distance_to_gray(images: torch.Tensor) -> torch.Tensor:
             inputs = batch.editor.prepare(model, images, batch.masks, settings)
-            return mean_over_repetitions(distances, inputs, noise, at_once)
+            return mean_over_repetitions(distances, inputs, noise, at_once, loss_scale)
 
         return distance_to_gray

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, Norm, require_positive
 from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
+from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.attacks.targets import encode_target, require_target, require_target_size, target_inputs
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class GradientAttack(Attack):
             step_size=self.step_size,
             start=uniform_start(batch.images, self.threat_model, generator) if self.random_start else None,
             decay=self.decay,
+            loss_scale=LossScale(model.dtype),
         )
         return immunized(descended)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.randomness import CaseGenerators
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ RepeatedLoss = Callable[["EditInputs", CaseGenerators], "torch.Tensor"]
 
 
 def mean_over_repetitions(
-    loss: RepeatedLoss, inputs: EditInputs, generators: CaseGenerators, at_once: int
+    loss: RepeatedLoss, inputs: EditInputs, generators: CaseGenerators, at_once: int, loss_scale: LossScale
 ) -> torch.Tensor:
     """Return each image's loss, as a mean over repetitions that share one encoding.
 
@@ -29,6 +30,7 @@ def mean_over_repetitions(
         inputs: Of the N images, with their graph.
         generators: R · N, repetition by repetition; see `CaseGenerators.spawn`.
         at_once: How many repetitions run at once.
+        loss_scale: For the gradients of parts; the whole's is whoever differentiates it.
 
     Returns:
         Shape (N,). Its first derivatives are exact; it has no second ones where the repetitions run in parts.
@@ -63,11 +65,9 @@ def mean_over_repetitions(
         losses = sum_of(cut, first)
         if leaves:
             # A distribution's deviation has no gradient where its mean is taken.
-            for sum_so_far, part in zip(
-                gradients, torch.autograd.grad(losses.sum(), leaves, allow_unused=True), strict=True
-            ):
-                if part is not None:
-                    sum_so_far += part
+            parts = loss_scale.gradients(losses.sum(), leaves, allow_unused=True)
+            for sum_so_far, part in zip(gradients, parts, strict=True):
+                sum_so_far += part
         total = total + losses.detach()
     # Zero in value, and in its derivative what was summed: a loss of image i depends on row i alone.
     for tensor, gradient in zip(encoded, gradients, strict=True):

@@ -162,14 +162,16 @@ class LatentDiffusion:
         return _at_least_float32(distribution.mean + distribution.std * noise)
 
     def posterior(self, images: torch.Tensor) -> Posterior:
-        """Encode images to their latent distribution, in the scale that the UNet works in.
+        """Encode images to their latent distribution, in the scale that the UNet works in, float32.
 
         Args:
             images: Shape (N, 3, H, W) in [0, 1].
         """
         distribution = self._latent_distribution(images)
         scale, shift = self._scale_and_shift
-        return Posterior((distribution.mean - shift) * scale, distribution.std * scale)
+        return Posterior(
+            (_at_least_float32(distribution.mean) - shift) * scale, _at_least_float32(distribution.std) * scale
+        )
 
     def posterior_of_gray(self, height: int, width: int) -> Posterior:
         """Encode one image that is all gray, 0 in the model's [-1, 1], without gradient.
@@ -248,7 +250,7 @@ class LatentDiffusion:
             image_guidance_scale: Weight of the image, for an instruction-following checkpoint.
 
         Returns:
-            The prediction in the parametrisation of the checkpoint (noise, v, …), shape (N, C, h, w).
+            The prediction in the parametrisation of the checkpoint (noise, v, …), shape (N, C, h, w), float32.
         """
         import torch
 
@@ -290,7 +292,7 @@ class LatentDiffusion:
             sizes = prompts.pooled.new_tensor([height, width, 0, 0, height, width]).expand(len(inputs), -1)
             options["added_cond_kwargs"] = {"text_embeds": prompts.pooled, "time_ids": sizes}
         prediction: torch.Tensor = self.unet(inputs, timestep, prompts.tokens, return_dict=False, **options)[0]
-        return prediction
+        return _at_least_float32(prediction)
 
     def _embed_guidance(self, scale: float) -> torch.Tensor:
         """Embed a guidance scale as a consistency model is told it, shape (1, width); 1, no guidance, counts as 0."""

@@ -66,6 +66,7 @@ class Scorer:
         self._plan = plan
         self._store = store
         self._images: dict[str, torch.Tensor] = {}
+        self._features: dict[str, torch.Tensor] = {}
         classes = METRICS.classes().items()
         plugins = [METRICS.create(name) for name, metric in classes if not metric.missing()]
         self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
@@ -170,8 +171,17 @@ class Scorer:
         return torch.cat(self._edits([originals[index] for index in batch]))
 
     def edit_features(self, method: Method) -> torch.Tensor:
-        """Return the features of a method's edits, (cases, features), that the distribution metrics compare."""
-        return self._features_of(self._edits(method.edits))
+        """Return the features of a method's edits, (cases, features), that the distribution metrics compare.
+
+        Those of an edit are computed once, whatever compares it.
+        """
+        import torch
+
+        missing = [cell for cell in method.edits if cell.key not in self._features]
+        if missing:
+            rows = self._features_of(self._edits(missing))
+            self._features.update(zip((cell.key for cell in missing), rows, strict=True))
+        return torch.stack([self._features[cell.key] for cell in method.edits])
 
     def qualities(self, method: Method) -> list[float]:
         """Return the quality of a method's edits by themselves, one per case."""

@@ -131,10 +131,22 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _end_with_parent() -> None:
+    """End this process when the one that started it has gone, however it went; a store's files are whole or absent."""
+    from multiprocessing import parent_process
+    from multiprocessing.connection import wait
+
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
 def _work(request: EvaluationRequest, store: Path, share: Share, barrier: Barrier, errors: Any) -> None:
     """Do a share of the work: first all images, since an edit may need one that another process immunizes."""
-    from threading import BrokenBarrierError
+    from threading import BrokenBarrierError, Thread
 
+    Thread(target=_end_with_parent, daemon=True).start()
     try:
         evaluation = Evaluation(build_plan(request), Store(store), Progress(quiet=share.index > 0), share)
         evaluation.immunize_all()

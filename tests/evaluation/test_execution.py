@@ -12,10 +12,13 @@ from photoguard_eval.cases import load_dataset
 from photoguard_eval.diffusion import LatentDiffusion
 from photoguard_eval.errors import ConfigurationError, InvalidImageError, ModelError
 from photoguard_eval.evaluation.gate import bless, check
+from photoguard_eval.evaluation.plan import build_plan
 from photoguard_eval.evaluation.results import read_result, write_result
+from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.images import write_image
 from photoguard_eval.metrics import METRICS
+from photoguard_eval.metrics.features import EmbeddedClipFeatures
 from photoguard_eval.reports import terminal_report
 from tests.conftest import evaluate
 
@@ -229,3 +232,23 @@ def test_an_attack_that_cannot_work_is_refused_before_any_work(make_request, tmp
     with pytest.raises(ConfigurationError, match="32 × 32, the images are 64 × 64"):
         evaluate(make_request(attacks=attacks), tmp_path / "store")
     assert pictures(tmp_path / "store") == {}
+
+
+def test_features_of_an_edit_are_computed_once_for_all_metrics(finished, make_request, monkeypatch):
+    folder, _ = finished
+    plan = build_plan(make_request())
+    scorer = Scorer(plan, Store(folder))
+    passed = []
+    compute = EmbeddedClipFeatures.features
+
+    def features(self, images):
+        passed.extend(images)
+        return compute(self, images)
+
+    monkeypatch.setattr(EmbeddedClipFeatures, "features", features)
+    monkeypatch.setattr(Store, "values", lambda self, key: None)
+    monkeypatch.setattr(Store, "put_values", lambda self, key, values: None)
+    for method in plan.methods:
+        for score in scorer.scores:
+            scorer.set_score(method, score)
+    assert len(passed) == sum(len(method.edits) for method in (*plan.methods, *plan.originals))

@@ -1,6 +1,8 @@
 """Processes that share an evaluation: the same result as one, each computing a part, and what happens if one fails."""
 
 import os
+import subprocess
+import sys
 from queue import SimpleQueue
 from threading import Barrier
 
@@ -48,6 +50,32 @@ def test_a_process_that_is_killed_stops_those_that_wait_for_it(make_request, tmp
     request = make_request(attacks=(f"{tmp_path / 'killer.py'}:Killer",), workers=2, batch_size=2)
     with pytest.raises(WorkerError, match=r"exit codes \[0, -9\]|exit codes \[-9, 0\]"):
         evaluate(build_plan(request), Store(tmp_path / "store"), QUIET)
+
+
+ORPHAN = """
+import multiprocessing, threading, time
+from photoguard_eval.evaluation.workers import _end_with_parent
+
+def work():
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    print("working", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=work, daemon=True)
+    process.start()
+    process.join()
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    with subprocess.Popen([sys.executable, tmp_path / "orphan.py"], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "working\n"
+        parent.kill()
+        # The pipe is open as long as one of the two lives.
+        assert parent.communicate(timeout=20)[0] == ""
 
 
 def test_what_a_process_cannot_do_is_handed_back_and_stops_the_others(make_request, tmp_path):
