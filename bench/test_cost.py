@@ -51,9 +51,13 @@ def test_immunize(benchmark, bench_run, model, attack, editor):
     assert finished.perturbation.size(instance.threat_model) <= instance.threat_model.epsilon * 255 + 1e-3
 
 
-def test_gradient_evaluations_are_counted(result, attack, editor):
-    """A gradient attack's row on the board shows as many gradient evaluations as it was given steps."""
+def test_gradient_evaluations_are_counted(result, bench_run, attack, editor):
+    """A gradient attack's row on the board shows as many gradient evaluations as it was given steps.
+
+    In float16 a gradient that overflows is taken again at a smaller scale of the loss; these are counted too.
+    """
     method = result.method(attack, editor)
     if method is None or "steps" not in method.attack.arguments:
         pytest.skip("not a gradient attack of a fixed number of steps")
-    assert method.cost.gradient_evaluations == pytest.approx(method.attack.arguments["steps"])
+    steps, counted = method.attack.arguments["steps"], method.cost.gradient_evaluations
+    assert counted >= steps if bench_run.plan.request.dtype == "float16" else counted == pytest.approx(steps)

@@ -3,6 +3,7 @@
 The limits lie below what docs/speed.md reports, by as much as a busy machine changes a ratio.
 """
 
+import copy
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from attack_speed import compare_diffusion, compare_encoder
+from compilation import measure_compilation
 from full_size import count_full_size
 from growth import measure_growth
 from measuring import PackageGradient, example_batch
@@ -45,6 +47,14 @@ def test_an_attack_is_faster_than_the_released_structure_with_the_same_gradient(
     assert result.loss == pytest.approx(result.reference_loss, rel=1e-4)
     assert result.speedup >= speedup
     assert result.roofline_share >= 0.3
+
+
+def test_compiling_is_measured_against_the_same_gradient(model):
+    """Compile without a compiler: whether it gains anything is for `compilation.py` to say."""
+    result = measure_compilation(EncoderAttack(target="zero"), copy.deepcopy(model), backend="eager")
+    assert result.gradient_cosine >= 0.9999
+    assert result.compile_seconds > 0
+    assert 0.5 < result.speedup < 2
 
 
 def test_time_grows_no_faster_than_the_work(model):

@@ -12,7 +12,7 @@ FIRST, LARGEST = 2.0**16, 2.0**24
 SMALLEST = 2.0**-8
 """Below this, a gradient that is still not finite is taken for what it is."""
 
-RISE_AFTER = 8
+RISE_AFTER = 64
 """Finite gradients in a row after which a larger scale is tried."""
 
 

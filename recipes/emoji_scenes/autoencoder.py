@@ -124,23 +124,27 @@ class AutoencoderTask:
 class DecoderTask:
     """A decoder trained on, while the encoder, and so all that is known of the latents, stays as it is."""
 
-    def __init__(self, autoencoder: AutoencoderKL, settings: Settings, glyphs: Glyphs) -> None:
+    def __init__(self, autoencoder: AutoencoderKL, settings: Settings, glyphs: Glyphs, *, polish: bool = False) -> None:
         """Take an autoencoder.
 
         Args:
             autoencoder: A trained one; its decoder is changed.
             settings: Of the training.
             glyphs: What draws the objects.
+            polish: Whether for the PSNR of whole images alone.
         """
         self.autoencoder = autoencoder.to(memory_format=torch.channels_last)
         self.modules = nn.ModuleDict({"decoder": autoencoder.decoder, "post_quant_conv": autoencoder.post_quant_conv})
         self.settings = settings
         self.glyphs = glyphs
+        self.polish = polish
 
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:
         """See `training.Task`."""
         batch = draw_batch([self.settings.seed, step], self.settings.batch_size, self.glyphs)
         images, _, weights = _targets(batch)
+        if self.polish:
+            images, weights = batch.images, torch.ones_like(weights)
         with torch.no_grad():
             posterior = self.autoencoder.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
             latents = posterior.sample(step_generator(self.settings.seed, step))
@@ -148,6 +152,8 @@ class DecoderTask:
         absolute, gradient = _reconstruction(restored - images, weights)
         squared = ((restored - images).square() * weights).mean()
         loss = absolute + 0.25 * gradient + squared
+        if self.polish:
+            loss = (restored - images).square().mean((1, 2, 3)).log().mean()
         return {"loss": loss, "absolute": absolute, "gradient": gradient, "psnr": _psnr(restored, images)}
 
     def draw_grid(self, path: Path) -> None:

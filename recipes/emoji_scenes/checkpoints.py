@@ -32,12 +32,14 @@ class AutoencoderRecipe:
     Attributes:
         widths: Channels at full, half and quarter size.
         joint: Training of the whole.
-        decoder: Training of the decoder.
+        decoder: Training of the decoder for sharpness, masked images included.
+        polish: Training of the decoder for PSNR.
     """
 
     widths: Widths
     joint: Settings
     decoder: Settings
+    polish: Settings
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ def _coarse(seed: int) -> Settings:
     return Settings(steps=3600, batch_size=48, learning_rate=8e-4, warmup=200, decay=1100, seed=seed, average=0.999)
 
 
-def _fine(seed: int) -> Settings:
-    return Settings(steps=6000, batch_size=48, learning_rate=6e-4, warmup=200, decay=2500, seed=seed, average=0.999)
+def _fine(seed: int, steps: int = 3600) -> Settings:
+    decay = steps * 5 // 12
+    return Settings(steps=steps, batch_size=48, learning_rate=6e-4, warmup=200, decay=decay, seed=seed, average=0.999)
 
 
 AUTOENCODERS = {
@@ -74,11 +77,13 @@ AUTOENCODERS = {
         widths=(32, 96, 160),
         joint=Settings(steps=3900, batch_size=16, learning_rate=8e-4, warmup=100, decay=900, seed=11),
         decoder=Settings(steps=1400, batch_size=16, learning_rate=5e-4, warmup=100, decay=750, seed=12),
+        polish=Settings(steps=2400, batch_size=16, learning_rate=5e-4, warmup=100, decay=900, seed=15),
     ),
     "vae-b": AutoencoderRecipe(
         widths=(32, 64, 128),
         joint=Settings(steps=3900, batch_size=16, learning_rate=8e-4, warmup=100, decay=900, seed=13),
         decoder=Settings(steps=1400, batch_size=16, learning_rate=5e-4, warmup=100, decay=750, seed=14),
+        polish=Settings(steps=2400, batch_size=16, learning_rate=5e-4, warmup=100, decay=900, seed=17),
     ),
 }
 
@@ -89,7 +94,7 @@ DENOISERS = {
         widths=(64, 128, 192),
         scenes=40_960,
         coarse=_coarse(21),
-        fine=_fine(24),
+        fine=_fine(24, steps=6000),
     ),
     "text-to-image-a": DenoiserRecipe(
         "text-to-image",
@@ -115,7 +120,7 @@ CLIP_SETTINGS = Settings(
 
 CLIP = "clip"
 
-AMORTISED_SETTINGS = Settings(steps=1600, batch_size=8, learning_rate=1e-3, warmup=50, decay=600, seed=51, average=0.99)
+AMORTISED_SETTINGS = Settings(steps=1000, batch_size=8, learning_rate=1e-3, warmup=50, decay=400, seed=51, average=0.99)
 
 AMORTISED, ATTACKED = "amortised-a", "inpaint-a"
 """The network of the amortised attack, and the model that it was trained against."""
@@ -175,6 +180,9 @@ class Workshop:
         train(task, joint, self.training / name)
         task.autoencoder.encoder.requires_grad_(False)
         train(DecoderTask(task.autoencoder, decoder, self.glyphs), decoder, self.training / f"{name}-decoder")
+        polish = self._adapted(recipe.polish)
+        polishing = DecoderTask(task.autoencoder, polish, self.glyphs, polish=True)
+        train(polishing, polish, self.training / f"{name}-polish")
         return task.autoencoder.eval().requires_grad_(False)
 
     def _finished_autoencoder(self, name: str) -> AutoencoderKL | None:
@@ -224,7 +232,7 @@ class Workshop:
         stages = [name]
         if name in DENOISERS:
             autoencoder = DENOISERS[name].autoencoder
-            stages = [autoencoder, f"{autoencoder}-decoder", name, f"{name}-fine"]
+            stages = [autoencoder, f"{autoencoder}-decoder", f"{autoencoder}-polish", name, f"{name}-fine"]
         known: dict[str, object] = {}
         for carried in sorted(self.output.glob(f"*/{RECORD}")):
             known |= json.loads(carried.read_text(encoding="utf-8"))

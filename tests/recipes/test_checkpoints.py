@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from recipes.emoji_scenes.batches import CONTRASTED, draw_batch, draw_contrastin
 from recipes.emoji_scenes.checkpoints import AUTOENCODERS, DENOISERS, NAMES, Workshop
 from recipes.emoji_scenes.denoiser import DenoiserTask
 from recipes.emoji_scenes.latents import Latents
-from recipes.emoji_scenes.training import Settings
+from recipes.emoji_scenes.training import Settings, step_generator
 from recipes.emoji_scenes.vocabulary import LOOKS, is_held_out
 from tests.recipes.test_emoji_scenes import drawn_glyph
 
@@ -26,7 +27,8 @@ SMALL = Settings(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, decay=1, s
 def small(monkeypatch):
     """Make every recipe as small as it can be; nothing else changes."""
     for name, recipe in AUTOENCODERS.items():
-        monkeypatch.setitem(AUTOENCODERS, name, replace(recipe, widths=(8, 8, 8), joint=SMALL, decoder=SMALL))
+        small_recipe = replace(recipe, widths=(8, 8, 8), joint=SMALL, decoder=SMALL, polish=SMALL)
+        monkeypatch.setitem(AUTOENCODERS, name, small_recipe)
     for name, recipe in DENOISERS.items():
         monkeypatch.setitem(DENOISERS, name, replace(recipe, widths=(32, 32, 32), scenes=8, coarse=SMALL, fine=SMALL))
     monkeypatch.setattr(checkpoints, "CLIP_SETTINGS", SMALL)
@@ -63,7 +65,7 @@ def test_a_denoiser_is_made_from_nothing_and_loads_as_any_checkpoint(workshop, t
     assert torch.isfinite(edit).all()
     autoencoder = DENOISERS[name].autoencoder
     record = json.loads((folder / "training.json").read_text())
-    assert list(record) == [autoencoder, f"{autoencoder}-decoder", name, f"{name}-fine"]
+    assert list(record) == [autoencoder, f"{autoencoder}-decoder", f"{autoencoder}-polish", name, f"{name}-fine"]
     assert all(run["settings"]["steps"] == 2 for run in record.values())
 
 
@@ -84,7 +86,7 @@ def test_a_finished_autoencoder_is_taken_from_the_checkpoint_that_carries_it(wor
     later.make("text-to-image-a")
     assert not (tmp_path / "new machine" / "vae-a").exists()
     record = json.loads((tmp_path / "output" / "text-to-image-a" / "training.json").read_text())
-    assert list(record) == ["vae-a", "vae-a-decoder", "text-to-image-a", "text-to-image-a-fine"]
+    assert list(record) == ["vae-a", "vae-a-decoder", "vae-a-polish", "text-to-image-a", "text-to-image-a-fine"]
     first, second = (weights_of(tmp_path / "output" / name / "vae") for name in ("inpaint-a", "text-to-image-a"))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -135,7 +137,8 @@ def test_cards_say_what_was_measured_and_how_it_was_made(workshop, tmp_path, mon
 def test_every_checkpoint_has_another_seed():
     seeds = [checkpoints.CLIP_SETTINGS.seed, checkpoints.AMORTISED_SETTINGS.seed]
     seeds += [settings.seed for recipe in DENOISERS.values() for settings in (recipe.coarse, recipe.fine)]
-    seeds += [settings.seed for recipe in AUTOENCODERS.values() for settings in (recipe.joint, recipe.decoder)]
+    for recipe in AUTOENCODERS.values():
+        seeds += [settings.seed for settings in (recipe.joint, recipe.decoder, recipe.polish)]
     assert len({*seeds, checkpoints.SCENES_SEED}) == len(seeds) + 1
     assert set(NAMES) == {*AUTOENCODERS, *DENOISERS, "clip", "amortised-a"}
 
@@ -161,6 +164,20 @@ def test_the_decoder_is_trained_alone():
     decoder.losses(0)["loss"].backward()
     trained = {name for name, value in task.autoencoder.named_parameters() if value.grad is not None}
     assert trained == {name for name, _ in task.autoencoder.named_parameters() if name.startswith(("decoder", "post"))}
+
+
+def test_polishing_raises_the_psnr_of_whole_images():
+    task = AutoencoderTask((8, 8, 8), SMALL, drawn_glyph)
+    polish = DecoderTask(task.autoencoder, SMALL, drawn_glyph, polish=True)
+    losses = polish.losses(0)
+    # One pixel value of 2 apart is 0 dB; the loss is of all images, the logged figure of every other one.
+    images = draw_batch([SMALL.seed, 0], SMALL.batch_size, drawn_glyph).images
+    with torch.no_grad():
+        posterior = task.autoencoder.encode(images).latent_dist
+        restored = task.autoencoder.decode(posterior.sample(step_generator(SMALL.seed, 0))).sample
+    errors = (restored - images).square().mean((1, 2, 3))
+    assert losses["loss"].item() == pytest.approx(errors.log().mean().item(), abs=1e-4)
+    assert losses["psnr"].item() == pytest.approx(10 * math.log10(4 / errors[::2].mean().item()), abs=1e-3)
 
 
 def test_the_autoencoders_loss_falls():
