@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from photoguard_eval.attacks.amortised import AmortisedAttack
 from photoguard_eval.attacks.attention import AdvPaintAttack, DaynAttack
 from photoguard_eval.attacks.base import ATTACKS, Attack, AttackBatch, ThreatModel, register_attack
 from photoguard_eval.attacks.blurguard import BlurGuardAttack
@@ -19,6 +20,7 @@ __all__ = [
     "AceAttack",
     "AdvDmAttack",
     "AdvPaintAttack",
+    "AmortisedAttack",
     "Attack",
     "AttackBatch",
     "BlurGuardAttack",

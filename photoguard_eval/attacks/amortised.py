@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoguard_eval import resources
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize
+from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, register_attack
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_file
 
@@ -25,6 +25,7 @@ CONFIG, WEIGHTS = "config.json", "network.safetensors"
 """Files of a network's folder."""
 
 
+@register_attack
 class AmortisedAttack(Attack):
     """Add ε · tanh(g(x, m)) for a network g that was trained on other images to minimise an attack's loss (DiffVax).
 

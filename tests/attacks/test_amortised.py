@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from photoguard_eval.attacks.amortised import AmortisedAttack
-from photoguard_eval.attacks.base import AttackBatch
+from photoguard_eval import load_model
+from photoguard_eval.attacks import AmortisedAttack, AttackBatch, DiffusionAttack, NoiseAttack
 from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
-from photoguard_eval.diffusion import EditSettings, InpaintEditor
+from photoguard_eval.cases import load_dataset
+from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor
 from photoguard_eval.errors import ConfigurationError, ModelError
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images
@@ -92,3 +93,22 @@ def test_sides_that_the_network_cannot_halve_are_refused_before_any_work(folder)
     attack.require_support(None, InpaintEditor(), [(32, 64)])
     with pytest.raises(ConfigurationError, match="multiples of 2 pixels; these are 33 × 32"):
         attack.require_support(None, InpaintEditor(), [(32, 64), (32, 33)])
+
+
+@pytest.mark.parametrize("editor", [InpaintEditor(), Img2ImgEditor()], ids=lambda editor: editor.name)
+def test_the_shipped_network_lowers_the_diffusion_attacks_loss_on_images_it_has_not_seen(editor):
+    model = load_model("inpaint-a")
+    cases = list({case.image_id: case for case in load_dataset("emoji-scenes").cases}.values())[:12]
+    masks = torch.cat([case.mask() for case in cases])
+    batch = AttackBatch(
+        images=torch.cat([case.image() for case in cases]),
+        masks=masks if editor.reads_mask else torch.zeros_like(masks),
+        prompts=None,
+        ids=tuple(case.image_id for case in cases),
+        editor=editor,
+        settings=EditSettings(),
+    )
+    loss = DiffusionAttack(steps=1, repetitions=3).objective(model, batch, CaseGenerators.from_seeds(range(12)))
+    with torch.no_grad():
+        noise, amortised = (float(loss(perturb(attack, batch)).mean()) for attack in (NoiseAttack(), AmortisedAttack()))
+    assert amortised < noise - 1

@@ -10,6 +10,7 @@ from photoguard_eval.attacks import (
     AceAttack,
     AdvDmAttack,
     AdvPaintAttack,
+    AmortisedAttack,
     AttackBatch,
     BlurGuardAttack,
     DaynAttack,
@@ -33,6 +34,7 @@ from tests.tiny import half_masks, random_images, tiny_model
 SETTINGS = EditSettings(num_inference_steps=4)
 ATTACKS_TO_TRY = [
     NoiseAttack(),
+    AmortisedAttack(),
     EncoderAttack(steps=3),
     EncoderAttack(steps=3, norm="l2", epsilon=3 / 255, step_size=1 / 255),
     DiffusionAttack(steps=2, denoising_steps=2),
