@@ -14,6 +14,7 @@ from attack_speed import compare_diffusion, compare_encoder
 from compilation import measure_compilation
 from full_size import count_full_size
 from growth import measure_growth
+from harness import measure_harness
 from measuring import PackageGradient, example_batch
 
 from photoguard_eval import load_model
@@ -55,6 +56,13 @@ def test_compiling_is_measured_against_the_same_gradient(model):
     assert result.gradient_cosine >= 0.9999
     assert result.compile_seconds > 0
     assert 0.5 < result.speedup < 2
+
+
+def test_the_harness_takes_seconds_beside_its_work_and_less_when_all_is_there(tmp_path):
+    """Run the smallest evaluation twice."""
+    result = measure_harness("smoke", tmp_path / "store")
+    assert result.outside_share * result.cold_seconds <= 6
+    assert result.warm_seconds <= 5
 
 
 def test_time_grows_no_faster_than_the_work(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import ThreatModel
@@ -59,10 +60,9 @@ def projected_gradient_descent(
     scale = loss_scale or LossScale(images.dtype)
     perturbed = images if start is None else _project(images, start * region, threat_model)
     for step in range(steps):
-        perturbed = perturbed.detach().requires_grad_(True)
+        point = perturbed.detach().requires_grad_(True)
         with torch.enable_grad():
-            losses = loss(perturbed)
-            (gradient,) = scale.gradients(losses.sum(), [perturbed])
+            losses, (gradient,) = scale.differentiate(partial(loss, point), [point])
         if not (torch.isfinite(losses).all() and torch.isfinite(gradient).all()):
             raise AttackError(
                 f"The loss or its gradient is not finite at step {step + 1} of {steps}. "
@@ -70,7 +70,7 @@ def projected_gradient_descent(
             )
         share = 1 - (1 - FINAL_STEP_SHARE) * step / steps if decay else 1.0
         direction = _steepest(gradient * region, threat_model)
-        moved = perturbed.detach() - share * step_size * direction
+        moved = point.detach() - share * step_size * direction
         perturbed = _project(images, moved - images, threat_model)
     return perturbed.detach()
 

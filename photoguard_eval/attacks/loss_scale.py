@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ class LossScale:
 
     float16 holds 6·10⁻⁸ to 65504, and the gradients of a loss with respect to activations span more. As large a scale
     as does not overflow keeps the small ones from being rounded to zero (Micikevicius et al. 2018, Mixed Precision
-    Training, Section 3.2). Where it overflows, the same graph is differentiated again with a smaller one, so that no
-    step is lost. Scales are powers of two: a gradient that fits is the same with and without.
+    Training, Section 3.2). Where it overflows, the loss is evaluated and differentiated again with a smaller one, so
+    that no step is lost; a graph that was kept for this would need the memory that gradient checkpointing saves. Scales
+    are powers of two: a gradient that fits is the same with and without.
 
     Attributes:
         value: The scale; always 1 for types with the exponents of float32.
@@ -40,27 +41,26 @@ class LossScale:
         self.value = FIRST if self._adapts else 1.0
         self._in_a_row = 0
 
-    def gradients(
-        self, loss: torch.Tensor, inputs: Sequence[torch.Tensor], *, allow_unused: bool = False
-    ) -> list[torch.Tensor]:
-        """Differentiate a loss.
+    def differentiate(
+        self, loss: Callable[[], torch.Tensor], inputs: Sequence[torch.Tensor], *, allow_unused: bool = False
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Evaluate losses and differentiate their sum.
 
         Args:
-            loss: Scalar, float32.
-            inputs: What it depends on.
-            allow_unused: Whether it may not depend on some, whose gradient is zero then.
+            loss: Returns the losses, float32; called once more for each scale that overflows.
+            inputs: What they depend on.
+            allow_unused: Whether they may not depend on some, whose gradient is zero then.
 
         Returns:
-            One gradient for each input. They are not finite only if no scale makes them so.
+            The losses, detached, and one gradient for each input. Gradients are not finite only if no scale makes them
+            so.
         """
         import torch
 
         while True:
-            found = torch.autograd.grad(
-                loss * self.value, inputs, retain_graph=self._adapts, materialize_grads=allow_unused
-            )
-            finite = all(bool(gradient.isfinite().all()) for gradient in found) if self._adapts else True
-            if finite or self.value <= SMALLEST or not bool(loss.isfinite()):
+            losses = loss()
+            found = torch.autograd.grad(losses.sum() * self.value, inputs, materialize_grads=allow_unused)
+            if not self._adapts or self.value <= SMALLEST or _all_finite(found) or not _all_finite([losses]):
                 break
             self.value /= 4
             self._in_a_row = 0
@@ -69,4 +69,11 @@ class LossScale:
         if self._adapts and self._in_a_row >= RISE_AFTER:
             self.value = min(LARGEST, self.value * 2)
             self._in_a_row = 0
-        return scaled
+        return losses.detach(), scaled
+
+
+def _all_finite(tensors: Sequence[torch.Tensor]) -> bool:
+    """Tell whether all values are finite; those of a model that is only laid out are taken for it."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return all(isinstance(tensor, FakeTensor) or bool(tensor.isfinite().all()) for tensor in tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.loss_scale import LossScale
@@ -62,13 +63,14 @@ def mean_over_repetitions(
     total = torch.zeros(images, device=inputs.mask.device)
     gradients = [torch.zeros_like(leaf) for leaf in leaves]
     for first in range(0, repetitions, at_once):
-        losses = sum_of(cut, first)
         if leaves:
             # A distribution's deviation has no gradient where its mean is taken.
-            parts = loss_scale.gradients(losses.sum(), leaves, allow_unused=True)
+            losses, parts = loss_scale.differentiate(partial(sum_of, cut, first), leaves, allow_unused=True)
             for sum_so_far, part in zip(gradients, parts, strict=True):
                 sum_so_far += part
-        total = total + losses.detach()
+        else:
+            losses = sum_of(cut, first).detach()
+        total = total + losses
     # Zero in value, and in its derivative what was summed: a loss of image i depends on row i alone.
     for tensor, gradient in zip(encoded, gradients, strict=True):
         total = total + (gradient * (tensor - tensor.detach())).flatten(1).sum(dim=1)

@@ -23,7 +23,7 @@ def test_gradients_that_float16_cannot_hold_come_through(factor):
     values = torch.ones(3, requires_grad=True)
     (plain,) = torch.autograd.grad(through_half(values, factor), values)
     scale = LossScale(torch.float16)
-    (found,) = scale.gradients(through_half(values, factor), [values])
+    _, (found,) = scale.differentiate(lambda: through_half(values, factor), [values])
     if factor == 1.0:
         assert torch.equal(found, plain)
     else:
@@ -34,11 +34,11 @@ def test_gradients_that_float16_cannot_hold_come_through(factor):
 def test_the_scale_falls_where_it_overflows_and_rises_again():
     values = torch.ones(3, requires_grad=True)
     scale = LossScale(torch.float16)
-    scale.gradients(through_half(values, 1000.0), [values])
+    scale.differentiate(lambda: through_half(values, 1000.0), [values])
     low = scale.value
     assert low < 65504 / 1000
     for _ in range(RISE_AFTER):
-        scale.gradients(through_half(values, 1e-3), [values])
+        scale.differentiate(lambda: through_half(values, 1e-3), [values])
     assert scale.value == 2 * low
 
 
@@ -47,9 +47,10 @@ def test_types_with_enough_exponents_are_left_alone(dtype):
     scale = LossScale(dtype)
     values = torch.ones(3, requires_grad=True)
     for _ in range(2 * RISE_AFTER):
-        (found,) = scale.gradients((values * 3).sum(), [values])
+        losses, (found,) = scale.differentiate(lambda: values * 3, [values])
     assert scale.value == 1
-    assert found.tolist() == [3.0] * 3
+    assert found.tolist() == losses.tolist() == [3.0] * 3
+    assert not losses.requires_grad
 
 
 def test_what_no_scale_makes_finite_stops_the_attack():
@@ -90,9 +91,10 @@ def test_a_model_in_float16_gives_the_gradient_of_float32(attack, at_once):
     def gradient(dtype):
         model = tiny_model(dtype=dtype)
         values = data.images.clone().requires_grad_(True)
-        losses = attack.objective(model, data, CaseGenerators.from_seeds([3, 4]))(values)
+        objective = attack.objective(model, data, CaseGenerators.from_seeds([3, 4]))
         # So faint a loss would have no gradient left in half precision.
-        return LossScale(dtype).gradients(losses.sum() * 1e-5, [values])[0] * data.kept
+        _, (found,) = LossScale(dtype).differentiate(lambda: objective(values) * 1e-5, [values])
+        return found * data.kept
 
     half, full = gradient(torch.float16), gradient(torch.float32)
     assert torch.cosine_similarity(half.flatten(), full.flatten(), dim=0) > 0.99
