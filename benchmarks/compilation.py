@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from dataclasses import asdict, dataclass
 
 import torch
-from measuring import PackageGradient, example_batch
+from measuring import PackageGradient, example_batch, seconds_of
 from tabulate import tabulate
 
 from photoguard_eval import load_model
@@ -52,14 +51,13 @@ def measure_compilation(attack: GradientAttack, model: LatentDiffusion, backend:
     _, plain = gradient(1)
     for part in (model.vae.encoder, model.unet, model.vae.decoder):
         part.compile(backend=backend)
-    started = time.perf_counter()
+    first = seconds_of(lambda: gradient(1))
     _, fused = gradient(1)
-    first = time.perf_counter() - started
     pairs = []
     for _ in range(ROUNDS):
         with torch.compiler.set_stance("force_eager"):
-            before = _seconds(gradient)
-        pairs.append((before, _seconds(gradient)))
+            before = seconds_of(lambda: gradient(1))
+        pairs.append((before, seconds_of(lambda: gradient(1))))
     eager, fast = (statistics.median(times) for times in zip(*pairs, strict=True))
     cosine = torch.nn.functional.cosine_similarity(plain.flatten(1), fused.flatten(1)).min()
     cost = first - fast
@@ -69,12 +67,6 @@ def measure_compilation(attack: GradientAttack, model: LatentDiffusion, backend:
         compile_seconds=cost,
         break_even=int(cost / (eager - fast)) + 1 if fast < eager else None,
     )
-
-
-def _seconds(gradient: PackageGradient) -> float:
-    started = time.perf_counter()
-    gradient(1)
-    return time.perf_counter() - started
 
 
 def main() -> None:

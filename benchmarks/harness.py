@@ -2,7 +2,7 @@
 
 Evaluates noise, encoder and diffusion attack from nothing, then again from the finished store, as `photoguard-eval run`
 does, and says how long each took and which share passed outside of attacks, edits, metrics and the loading of networks.
-With the store of a finished evaluation the first run is warm too, and only the second is reported.
+With the store of a finished evaluation the first run is warm too, and the second alone is worth reading.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from measuring import seconds_of
 from tabulate import tabulate
 
 from photoguard_eval.attacks import GradientAttack, NoiseAttack
@@ -106,18 +107,16 @@ def measure_harness(preset: str, store: Path) -> HarnessCost:
     with tempfile.TemporaryDirectory() as reports:
         arguments = ["run", "--quiet", "--preset", preset, "--store", str(store), "--reports", reports]
 
-        def run() -> float:
-            started = time.perf_counter()
+        def run() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 code = photoguard_eval(arguments)
             if code:
                 raise SystemExit(code)
-            return time.perf_counter() - started
 
         stopwatch = Stopwatch()
         with stopwatch.watching():
-            cold = run()
-        return HarnessCost(cold, 1 - stopwatch.seconds / cold, run())
+            cold = seconds_of(run)
+        return HarnessCost(cold, 1 - stopwatch.seconds / cold, seconds_of(run))
 
 
 def main() -> None:

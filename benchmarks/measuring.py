@@ -61,7 +61,7 @@ class Comparison:
 def matrix_product_rate(dtype: torch.dtype = torch.float32) -> float:
     """Return floating-point operations per second of a product of square matrices, the best of eight."""
     left, right = (torch.rand(MATRIX_SIDE, MATRIX_SIDE).to(dtype) for _ in range(2))
-    return 2 * MATRIX_SIDE**3 / min(_seconds(lambda: torch.mm(left, right)) for _ in range(8))
+    return 2 * MATRIX_SIDE**3 / min(seconds_of(lambda: torch.mm(left, right)) for _ in range(8))
 
 
 def example_batch(count: int, editor: str = "inpaint") -> AttackBatch:
@@ -152,7 +152,7 @@ def compare(
     rates, pairs = [], []
     for _ in range(rounds):
         rates.append(matrix_product_rate())
-        pairs.append((_seconds(lambda: reference(steps)), _seconds(lambda: package(steps))))
+        pairs.append((seconds_of(lambda: reference(steps)), seconds_of(lambda: package(steps))))
     count = steps * len(batch)
     slow, fast = (statistics.median(times) / count for times in zip(*pairs, strict=True))
     flop = account.flop / len(batch)
@@ -178,11 +178,12 @@ def growth_exponent(sizes: Sequence[int], run: Callable[[int], object]) -> tuple
     """
     import numpy as np
 
-    seconds = [min(_seconds(lambda size=size: run(size)) for _ in range(2)) for size in sizes]
+    seconds = [min(seconds_of(lambda size=size: run(size)) for _ in range(2)) for size in sizes]
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]), seconds
 
 
-def _seconds(run: Callable[[], object]) -> float:
+def seconds_of(run: Callable[[], object]) -> float:
+    """Return how long a call takes."""
     started = time.perf_counter()
     run()
     return time.perf_counter() - started

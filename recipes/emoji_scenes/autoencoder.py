@@ -142,18 +142,20 @@ class DecoderTask:
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:
         """See `training.Task`."""
         batch = draw_batch([self.settings.seed, step], self.settings.batch_size, self.glyphs)
-        images, _, weights = _targets(batch)
         if self.polish:
-            images, weights = batch.images, torch.ones_like(weights)
+            images, weights = batch.images, torch.ones(1, 1, 1, 1).expand_as(batch.masks)
+        else:
+            images, _, weights = _targets(batch)
         with torch.no_grad():
             posterior = self.autoencoder.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
             latents = posterior.sample(step_generator(self.settings.seed, step))
         restored = self.autoencoder.decode(latents).sample.float()
         absolute, gradient = _reconstruction(restored - images, weights)
-        squared = ((restored - images).square() * weights).mean()
-        loss = absolute + 0.25 * gradient + squared
+        squared = (restored - images).square()
         if self.polish:
-            loss = (restored - images).square().mean((1, 2, 3)).log().mean()
+            loss = squared.mean((1, 2, 3)).log().mean()
+        else:
+            loss = absolute + 0.25 * gradient + (squared * weights).mean()
         return {"loss": loss, "absolute": absolute, "gradient": gradient, "psnr": _psnr(restored, images)}
 
     def draw_grid(self, path: Path) -> None:

@@ -175,14 +175,14 @@ class Workshop:
     def autoencoder(self, name: str) -> AutoencoderKL:
         """Train an autoencoder; it is exported inside of the checkpoints that use it."""
         recipe = AUTOENCODERS[name]
-        joint, decoder = self._adapted(recipe.joint), self._adapted(recipe.decoder)
+        joint = self._adapted(recipe.joint)
         task = AutoencoderTask(recipe.widths, joint, self.glyphs)
         train(task, joint, self.training / name)
         task.autoencoder.encoder.requires_grad_(False)
-        train(DecoderTask(task.autoencoder, decoder, self.glyphs), decoder, self.training / f"{name}-decoder")
-        polish = self._adapted(recipe.polish)
-        polishing = DecoderTask(task.autoencoder, polish, self.glyphs, polish=True)
-        train(polishing, polish, self.training / f"{name}-polish")
+        for stage, settings in (("decoder", recipe.decoder), ("polish", recipe.polish)):
+            adapted = self._adapted(settings)
+            decoding = DecoderTask(task.autoencoder, adapted, self.glyphs, polish=stage == "polish")
+            train(decoding, adapted, self.training / f"{name}-{stage}")
         return task.autoencoder.eval().requires_grad_(False)
 
     def _finished_autoencoder(self, name: str) -> AutoencoderKL | None:

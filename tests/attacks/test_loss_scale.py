@@ -1,4 +1,4 @@
-"""Gradients in float16: neither lost nor overflown, and those of float32 otherwise."""
+"""Gradients in float16: neither lost nor overflowing, and those of float32 otherwise."""
 
 import pytest
 import torch
