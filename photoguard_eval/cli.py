@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 DEFAULT_STORE = Path(".photoguard/store")
 DEFAULT_REPORTS = Path("reports")
 
+OPTIONS_FROM_FILES = {
+    "fromfile_prefix_chars": "@",
+    "epilog": "@FILE stands for the options in a file, one a line; pytest takes it too.",
+}
+"""For a board that is a list of attacks, reports/boards/field.txt for example."""
+
 EXIT_FAILED_GATE = 1
 EXIT_INTERRUPTED = 130
 
@@ -70,14 +76,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: Any) -> None:
-    parser = _command(commands, "run", "Evaluate attacks and write the leaderboard.", _run)
+    parser = _command(commands, "run", "Evaluate attacks and write the leaderboard.", _run, **OPTIONS_FROM_FILES)
     _add_run_options(parser)
     _add_reports_option(parser)
     parser.add_argument("--json", action="store_true", help="print the leaderboard's rows as JSON")
 
 
 def _add_plan(commands: Any) -> None:
-    parser = _command(commands, "plan", "Say what a run would take, from a few measured steps.", _plan)
+    description = "Say what a run would take, from a few measured steps."
+    parser = _command(commands, "plan", description, _plan, **OPTIONS_FROM_FILES)
     _add_run_options(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
@@ -195,8 +202,8 @@ def _add_info(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
-def _command(commands: Any, name: str, description: str, run: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description)
+def _command(commands: Any, name: str, description: str, run: Any, **given: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description, **given)
     parser.set_defaults(run=run)
     return parser
 

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from PIL import Image
 
 from photoguard_eval import load_dataset
 from photoguard_eval.attacks import ATTACKS
-from photoguard_eval.cli import main
+from photoguard_eval.cli import build_parser, main
 from photoguard_eval.diffusion import LatentDiffusion
 from photoguard_eval.images import read_image, read_mask, write_image
 from tests.conftest import QUICK_ATTACKS
 
+BOARD = Path(__file__).parents[1] / "reports" / "boards" / "field.txt"
 CASE = load_dataset("emoji-scenes").cases[0]
 METRICS = ["ssim", "psnr", "vifp", "fsim", "sr_sim", "gmsd", "vsi", "dss", "haarpsi", "fid", "kid", "precision"]
 METRICS += ["recall", "clip_similarity", "region_ssim", "region_psnr"]
@@ -35,6 +37,27 @@ def test_run_prints_the_board_and_the_page(arguments, tmp_path, capsys):
     page = tmp_path / "reports" / "inpaint-a-small-smoke.html"
     assert f"Leaderboard: {page}" in out
     assert page.is_file()
+
+
+def test_run_and_plan_take_options_from_a_file(arguments, tmp_path, capsys):
+    board = tmp_path / "board.txt"
+    board.write_text("".join(f"{line}\n" for line in arguments), encoding="utf-8")
+    assert main(["run", f"@{board}", "--reports", str(tmp_path / "reports"), "--quiet"]) == 0
+    assert "Immunization (Encoder attack)" in capsys.readouterr().out
+    assert main(["plan", f"@{board}", "--quiet"]) == 0
+    with pytest.raises(SystemExit):
+        main(["run", f"@{tmp_path / 'missing.txt'}"])
+    assert "missing.txt" in capsys.readouterr().err
+
+
+def test_the_fields_board_has_every_attack_at_three_budgets():
+    options = build_parser().parse_args(["run", f"@{BOARD}"])
+    attacks = [ATTACKS.create(spec) for spec in options.attacks]
+    budgets = Counter((attack.name, round(attack.instance.threat_model.epsilon * 255)) for attack in attacks)
+    assert len(set(options.attacks)) == len(attacks)
+    # A folder of finished images is no attack of the package's own.
+    names = set(ATTACKS.names()) - {"folder"}
+    assert set(budgets) == {(name, levels) for name in names for levels in (16, 8, 4)}
 
 
 def test_leaderboard_as_json_has_one_row_per_attack_and_editor(arguments, tmp_path, capsys):
