@@ -16,6 +16,7 @@ from full_size import count_full_size
 from growth import measure_growth
 from harness import measure_harness
 from measuring import PackageGradient, example_batch
+from time_shares import measure_shares
 
 from photoguard_eval import load_model
 from photoguard_eval.attacks import DiffusionAttack, EncoderAttack
@@ -48,6 +49,16 @@ def test_an_attack_is_faster_than_the_released_structure_with_the_same_gradient(
     assert result.loss == pytest.approx(result.reference_loss, rel=1e-4)
     assert result.speedup >= speedup
     assert result.roofline_share >= 0.3
+
+
+def test_the_shares_of_time_say_what_keeps_an_attack_from_the_rate_of_products(model):
+    """Profile one gradient: convolutions do most of the work, at a rate near that of products."""
+    shares = measure_shares(EncoderAttack(target="zero"), model, 8)
+    kinds = {kind: share for kind, share in shares.items() if kind != "all"}
+    assert sum(share.time for share in kinds.values()) == pytest.approx(1)
+    assert sum(share.gigaflop for share in kinds.values()) == pytest.approx(shares["all"].gigaflop)
+    assert kinds["convolution"].time > 0.5
+    assert 0.3 < kinds["convolution"].rate < 1.1
 
 
 def test_compiling_is_measured_against_the_same_gradient(model):
