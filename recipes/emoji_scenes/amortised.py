@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ class AmortisedTask:
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:
         """See `training.Task`."""
         editor: Editor = EDITORS.create("img2img" if step % 2 else "inpaint").instance
-        batch = self._batch(step, self.settings.batch_size, editor, held_out=False)
+        batch = draw_attacked([self.settings.seed, step], self.settings.batch_size, editor, self.glyphs)
         seeds = [derive_seed(self.settings.seed, step, name) for name in batch.ids]
         objective = self.attack.objective(self.model, batch, CaseGenerators.from_seeds(seeds))
         return {"loss": objective(self.immunize(batch)).mean()}
@@ -61,20 +61,10 @@ class AmortisedTask:
         """Return immunized images, as the attack that carries the network does."""
         return self.network.immunize(batch.images, batch.masks, self.attack.threat_model.epsilon)
 
-    def _batch(self, step: int, count: int, editor: Editor, held_out: bool) -> AttackBatch:
-        scenes = draw_batch([self.settings.seed, step], count, self.glyphs, held_out=held_out, mask_rule=_keep_some)
-        return AttackBatch(
-            images=(scenes.images + 1) / 2,
-            masks=scenes.masks if editor.reads_mask else torch.zeros_like(scenes.masks),
-            prompts=None,
-            ids=tuple(str(index) for index in range(count)),
-            editor=editor,
-            settings=EditSettings(),
-        )
-
     def draw_grid(self, path: Path) -> None:
         """See `training.Task`: held-out scenes, immunized, and the perturbation times ten."""
-        batch = self._batch(0, 10, EDITORS.create("inpaint").instance, held_out=True)
+        editor: Editor = EDITORS.create("inpaint").instance
+        batch = draw_attacked([self.settings.seed, 0], 10, editor, self.glyphs, held_out=True)
         with torch.no_grad():
             immunized = self.immunize(batch)
         save_grid(path, [batch.images, immunized, (immunized - batch.images) * 10 + 0.5])
@@ -82,6 +72,29 @@ class AmortisedTask:
     def export(self, folder: Path) -> None:
         """Write the network for the attack."""
         self.network.save(folder)
+
+
+def draw_attacked(
+    seed: Sequence[int], count: int, editor: Editor, glyphs: Glyphs, *, held_out: bool = False
+) -> AttackBatch:
+    """Draw scenes to immunize; parts of their subjects are kept.
+
+    Args:
+        seed: What the batch is for.
+        count: How many.
+        editor: What they are immunized against.
+        glyphs: What draws the objects.
+        held_out: Whether from the combinations that training never sees.
+    """
+    scenes = draw_batch(seed, count, glyphs, held_out=held_out, mask_rule=_keep_some)
+    return AttackBatch(
+        images=(scenes.images + 1) / 2,
+        masks=scenes.masks if editor.reads_mask else torch.zeros_like(scenes.masks),
+        prompts=None,
+        ids=tuple(str(index) for index in range(count)),
+        editor=editor,
+        settings=EditSettings(),
+    )
 
 
 def _keep_some(scene: Scene, random: Generator) -> Mask:

@@ -13,9 +13,15 @@ from typing import Any
 from photoguard_eval.diffusion import load_model
 from photoguard_eval.files import write_atomically
 from photoguard_eval.metrics.prompt import TextImageModel
-from recipes.emoji_scenes.checkpoints import CLIP, DENOISERS
+from recipes.emoji_scenes.checkpoints import AMORTISED, ATTACKED, CLIP, DENOISERS
 from recipes.emoji_scenes.glyphs import Glyphs
-from recipes.emoji_scenes.quality import measure_autoencoder, measure_clip, measure_inpainting, measure_text_to_image
+from recipes.emoji_scenes.quality import (
+    measure_amortised,
+    measure_autoencoder,
+    measure_clip,
+    measure_inpainting,
+    measure_text_to_image,
+)
 from recipes.emoji_scenes.training import RECORD
 
 QUALITY, CARD = "quality.json", "README.md"
@@ -51,6 +57,10 @@ MEASURES = {
     "object_found": Measure("object recognised by the CLIP among all 32", "≥ 0.9"),
     "colour_found": Measure("colour recognised by the CLIP among all seven", "≥ 0.9"),
     "retrieval_of_64": Measure("caption of a held-out scene found among 64 (512 scenes)", "≥ 0.95"),
+    "inpaint_loss_of_noise": Measure("diffusion attack's loss under random noise, inpainting (24 scenes)"),
+    "inpaint_loss_of_network": Measure("likewise under the network's perturbation", "lower"),
+    "img2img_loss_of_noise": Measure("diffusion attack's loss under random noise, variations (24 scenes)"),
+    "img2img_loss_of_network": Measure("likewise under the network's perturbation", "lower"),
 }
 
 PURPOSE = {
@@ -58,7 +68,11 @@ PURPOSE = {
     "text-to-image-a": "Draws from a prompt alone, on the autoencoder of inpaint-a.",
     "inpaint-b": "Inpainting with an autoencoder, text encoder and width of its own, to transfer attacks to.",
     CLIP: "Compares images and captions: prompt similarity, and features for FID, precision, recall and KID.",
+    AMORTISED: "Predicts the perturbation of the amortised attack, trained against inpaint-a.",
 }
+
+TASK = {CLIP: "zero-shot-image-classification", AMORTISED: "image-to-image"}
+"""The hub's name for what a checkpoint does, where it is not to draw."""
 
 
 def measure_and_describe(folder: Path, glyphs: Glyphs) -> None:
@@ -69,7 +83,7 @@ def measure_and_describe(folder: Path, glyphs: Glyphs) -> None:
         glyphs: What draws the held-out scenes.
     """
     clip = TextImageModel(str(folder / CLIP))
-    for name in (*DENOISERS, CLIP):
+    for name in (*DENOISERS, CLIP, AMORTISED):
         if not (folder / name).is_dir():
             continue
         quality = {key: round(value, 4) for key, value in _measure(name, folder / name, clip, glyphs).items()}
@@ -83,6 +97,8 @@ def measure_and_describe(folder: Path, glyphs: Glyphs) -> None:
 def _measure(name: str, folder: Path, clip: TextImageModel, glyphs: Glyphs) -> dict[str, float]:
     if name == CLIP:
         return measure_clip(clip, glyphs)
+    if name == AMORTISED:
+        return measure_amortised(folder, load_model(str(folder.parent / ATTACKED)), glyphs)
     model = load_model(str(folder))
     samples = Path(tempfile.gettempdir()) / f"{name}-samples.png"
     of_autoencoder = measure_autoencoder(model, glyphs)
@@ -104,7 +120,7 @@ def card(name: str, record: Mapping[str, Any], quality: Mapping[str, float]) -> 
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,
         purpose=PURPOSE[name],
-        task="zero-shot-image-classification" if name == CLIP else "text-to-image",
+        task=TASK.get(name, "text-to-image"),
         command=f"python -m recipes.emoji_scenes {name}",
         stages="\n".join(_describe_stage(stage, run) for stage, run in record.items()),
         rows="\n".join(rows),

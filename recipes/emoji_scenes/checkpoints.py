@@ -53,6 +53,7 @@ class DenoiserRecipe:
         scenes: How many scenes are encoded for the training.
         coarse: First part of the training, for what is decided at high noise.
         fine: Second part, for all noise alike.
+        start: The checkpoint whose UNet and text encoder it starts from; None for one made from nothing.
     """
 
     kind: DenoiserKind
@@ -61,10 +62,12 @@ class DenoiserRecipe:
     scenes: int
     coarse: Settings
     fine: Settings
+    start: str | None = None
 
 
-def _coarse(seed: int) -> Settings:
-    return Settings(steps=3600, batch_size=48, learning_rate=8e-4, warmup=200, decay=1100, seed=seed, average=0.999)
+def _coarse(seed: int, steps: int = 3600) -> Settings:
+    decay = steps * 11 // 36
+    return Settings(steps=steps, batch_size=48, learning_rate=8e-4, warmup=200, decay=decay, seed=seed, average=0.999)
 
 
 def _fine(seed: int, steps: int = 3600) -> Settings:
@@ -80,7 +83,7 @@ AUTOENCODERS = {
         polish=Settings(steps=2400, batch_size=16, learning_rate=5e-4, warmup=100, decay=900, seed=15),
     ),
     "vae-b": AutoencoderRecipe(
-        widths=(32, 64, 128),
+        widths=(32, 64, 96),
         joint=Settings(steps=3900, batch_size=16, learning_rate=8e-4, warmup=100, decay=900, seed=13),
         decoder=Settings(steps=1400, batch_size=16, learning_rate=5e-4, warmup=100, decay=750, seed=14),
         polish=Settings(steps=2400, batch_size=16, learning_rate=5e-4, warmup=100, decay=900, seed=17),
@@ -99,15 +102,16 @@ DENOISERS = {
     "text-to-image-a": DenoiserRecipe(
         "text-to-image",
         "vae-a",
-        widths=(48, 96, 160),
+        widths=(64, 128, 192),
         scenes=40_960,
-        coarse=_coarse(22),
+        coarse=_coarse(22, steps=1800),
         fine=_fine(25),
+        start="inpaint-a",
     ),
     "inpaint-b": DenoiserRecipe(
         "inpainting",
         "vae-b",
-        widths=(48, 96, 128),
+        widths=(64, 96, 96),
         scenes=40_960,
         coarse=_coarse(23),
         fine=_fine(26),
@@ -185,6 +189,12 @@ class Workshop:
             train(decoding, adapted, self.training / f"{name}-{stage}")
         return task.autoencoder.eval().requires_grad_(False)
 
+    def _finished(self, name: str) -> Path:
+        """Return the folder of a finished checkpoint, which is made first where it is not there yet."""
+        if not (self.output / name).is_dir():
+            self.make(name)
+        return self.output / name
+
     def _finished_autoencoder(self, name: str) -> AutoencoderKL | None:
         """Load an autoencoder from a checkpoint that carries it, where it was not trained here."""
         from diffusers import AutoencoderKL
@@ -204,6 +214,8 @@ class Workshop:
         count = recipe.scenes // self.shorten
         latents = encode_scenes(autoencoder, SCENES_SEED, count, self.glyphs, folder, self.precision)
         task = DenoiserTask(recipe.kind, recipe.widths, coarse, latents, autoencoder, self.glyphs)
+        if recipe.start:
+            task.start_from(self._finished(recipe.start))
         train(task, coarse, self.training / name)
         task.refine(fine)
         train(task, fine, self.training / f"{name}-fine")
@@ -217,9 +229,7 @@ class Workshop:
 
     def _amortised(self) -> AmortisedTask:
         settings = self._adapted(AMORTISED_SETTINGS)
-        if not (self.output / ATTACKED).is_dir():
-            self.make(ATTACKED)
-        task = AmortisedTask(settings, self.glyphs, load_model(str(self.output / ATTACKED)))
+        task = AmortisedTask(settings, self.glyphs, load_model(str(self._finished(ATTACKED))))
         train(task, settings, self.training / AMORTISED)
         return task
 
@@ -231,8 +241,11 @@ class Workshop:
         """Put beside a finished checkpoint how each of its parts was trained, those taken from others included."""
         stages = [name]
         if name in DENOISERS:
-            autoencoder = DENOISERS[name].autoencoder
-            stages = [autoencoder, f"{autoencoder}-decoder", f"{autoencoder}-polish", name, f"{name}-fine"]
+            recipe = DENOISERS[name]
+            autoencoder = recipe.autoencoder
+            stages = [autoencoder, f"{autoencoder}-decoder", f"{autoencoder}-polish"]
+            for denoiser in filter(None, (recipe.start, name)):
+                stages += [denoiser, f"{denoiser}-fine"]
         known: dict[str, object] = {}
         for carried in sorted(self.output.glob(f"*/{RECORD}")):
             known |= json.loads(carried.read_text(encoding="utf-8"))

@@ -133,6 +133,23 @@ class DenoiserTask:
         self._captions = encode_captions(self.tokenizer, latents.captions)
         self._empty = encode_captions(self.tokenizer, [""])
 
+    def start_from(self, folder: Path) -> None:
+        """Take over UNet and text encoder of a finished checkpoint of the same widths and autoencoder.
+
+        Of one for inpainting, the UNet's first convolution keeps what reads the noised latents.
+
+        Args:
+            folder: The checkpoint's.
+        """
+        from diffusers import UNet2DConditionModel
+        from transformers import CLIPTextModel
+
+        weights = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).state_dict()
+        weights["conv_in.weight"] = weights["conv_in.weight"][:, : self.unet.config.in_channels]
+        self.unet.load_state_dict(weights)
+        encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32)
+        self.text_encoder.load_state_dict(encoder.state_dict())
+
     def refine(self, settings: Settings) -> None:
         """Turn to the second part of the training, which goes on with the modules as they are.
 

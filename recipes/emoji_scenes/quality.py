@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from photoguard_eval.attacks import AmortisedAttack, DiffusionAttack, NoiseAttack
 from photoguard_eval.diffusion import EDITORS, EditSettings
 from photoguard_eval.metrics.pairwise import StructuralSimilarity
 from photoguard_eval.metrics.prompt import TextImageModel
+from photoguard_eval.randomness import CaseGenerators
+from recipes.emoji_scenes.amortised import draw_attacked
 from recipes.emoji_scenes.batches import Batch, draw_batch
 from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.grids import save_grid
@@ -196,6 +199,27 @@ def measure_clip(clip: TextImageModel, glyphs: Glyphs) -> dict[str, float]:
         "object_found": sum(objects) / len(objects),
         "colour_found": sum(colours) / len(colours),
     }
+
+
+def measure_amortised(folder: Path, model: LatentDiffusion, glyphs: Glyphs, count: int = 24) -> dict[str, float]:
+    """Measure the network of the amortised attack: the diffusion attack's loss on held-out scenes, and that of noise.
+
+    Args:
+        folder: The network's.
+        model: What it was trained against.
+        glyphs: What draws the scenes.
+        count: How many.
+    """
+    measured = {}
+    for name in ("inpaint", "img2img"):
+        batch = draw_attacked([SEED, 3], count, EDITORS.create(name).instance, glyphs, held_out=True)
+        seeds = range(len(batch.ids))
+        objective = DiffusionAttack(repetitions=3).objective(model, batch, CaseGenerators.from_seeds(seeds))
+        for label, attack in (("noise", NoiseAttack()), ("network", AmortisedAttack(network=str(folder)))):
+            immunized = attack.perturb(model, batch, CaseGenerators.from_seeds(seeds))
+            with torch.no_grad():
+                measured[f"{name}_loss_of_{label}"] = float(objective(immunized).mean())
+    return measured
 
 
 def _likeliest(clip: TextImageModel, image: torch.Tensor, texts: list[str]) -> int:

@@ -49,6 +49,12 @@ def weights_of(folder):
     return found
 
 
+def stages_of(name):
+    autoencoder, start = DENOISERS[name].autoencoder, DENOISERS[name].start
+    denoisers = [start, f"{start}-fine"] if start else []
+    return [autoencoder, f"{autoencoder}-decoder", f"{autoencoder}-polish", *denoisers, name, f"{name}-fine"]
+
+
 @pytest.mark.parametrize(("name", "kind"), [(name, recipe.kind) for name, recipe in DENOISERS.items()])
 def test_a_denoiser_is_made_from_nothing_and_loads_as_any_checkpoint(workshop, tmp_path, name, kind):
     workshop.make(name)
@@ -63,9 +69,8 @@ def test_a_denoiser_is_made_from_nothing_and_loads_as_any_checkpoint(workshop, t
     edit = EDITORS.create("inpaint").instance.edit(model, images, masks, ["a dog at sunset"], [0], settings)
     assert edit.shape == images.shape
     assert torch.isfinite(edit).all()
-    autoencoder = DENOISERS[name].autoencoder
     record = json.loads((folder / "training.json").read_text())
-    assert list(record) == [autoencoder, f"{autoencoder}-decoder", f"{autoencoder}-polish", name, f"{name}-fine"]
+    assert list(record) == stages_of(name)
     assert all(run["settings"]["steps"] == 2 for run in record.values())
 
 
@@ -86,9 +91,28 @@ def test_a_finished_autoencoder_is_taken_from_the_checkpoint_that_carries_it(wor
     later.make("text-to-image-a")
     assert not (tmp_path / "new machine" / "vae-a").exists()
     record = json.loads((tmp_path / "output" / "text-to-image-a" / "training.json").read_text())
-    assert list(record) == ["vae-a", "vae-a-decoder", "vae-a-polish", "text-to-image-a", "text-to-image-a-fine"]
+    assert list(record) == stages_of("text-to-image-a")
     first, second = (weights_of(tmp_path / "output" / name / "vae") for name in ("inpaint-a", "text-to-image-a"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_denoiser_starts_from_a_finished_one(workshop, tmp_path, monkeypatch):
+    start = DENOISERS["text-to-image-a"].start
+    workshop.make(start)
+    monkeypatch.setattr(checkpoints, "train", lambda *arguments: None)
+    started = workshop._denoiser("text-to-image-a")
+    finished = load_model(str(tmp_path / "output" / start))
+    random = torch.Generator().manual_seed(0)
+    latents, context = torch.randn(2, 12, 16, 16, generator=random), torch.randn(2, 16, 128, generator=random)
+    # Mask and kept latents of zero: what is left of the first convolution is what reads the noised latents.
+    blank = torch.zeros(2, 13, 16, 16)
+    expected = finished.unet(torch.cat([latents, blank], dim=1), 500, context).sample
+    with torch.no_grad():
+        assert torch.allclose(started.unet(latents, 500, context).sample, expected, atol=1e-5)
+    kept = {name: value for (part, name), value in weights_of(tmp_path / "output" / start).items() if "text" in part}
+    own = started.text_encoder.state_dict()
+    assert kept
+    assert all(torch.equal(own[name].half(), value) for name, value in kept.items())
 
 
 def test_the_latents_deviate_by_one_where_the_denoiser_sees_them(workshop, tmp_path):

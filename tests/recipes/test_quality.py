@@ -5,8 +5,10 @@ import torch
 from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from photoguard_eval import load_model, resources
 from photoguard_eval.metrics.prompt import TextImageModel
 from recipes.emoji_scenes.batches import draw_batch
+from recipes.emoji_scenes.glyphs import FONT, EmojiFont
 from recipes.emoji_scenes.immunizability import (
     EPSILON,
     encoder_gain,
@@ -17,6 +19,7 @@ from recipes.emoji_scenes.immunizability import (
 from recipes.emoji_scenes.quality import (
     flip_looks,
     held_out_edits,
+    measure_amortised,
     measure_clip,
     places_found,
 )
@@ -111,13 +114,22 @@ def test_a_place_is_found_if_no_other_is_likelier():
     assert places_found(Colours(), (images + 0.1) % 1, edits) == 0
 
 
-def test_the_clip_that_the_package_carries_knows_its_domain_better_than_chance(monkeypatch):
-    from photoguard_eval import resources
-    from recipes.emoji_scenes.glyphs import FONT, EmojiFont
-
+@pytest.fixture
+def font():
     if not FONT.is_file():
         pytest.skip("needs the font of Debian's package fonts-noto-color-emoji")
+    return EmojiFont()
+
+
+def test_the_network_that_the_package_carries_is_measured_against_noise(font):
+    network, model = resources.CHECKPOINTS / "amortised-a", load_model("inpaint-a")
+    quality = measure_amortised(network, model, font, count=4)
+    assert quality["inpaint_loss_of_network"] < quality["inpaint_loss_of_noise"]
+    assert quality["img2img_loss_of_network"] < quality["img2img_loss_of_noise"]
+
+
+def test_the_clip_that_the_package_carries_knows_its_domain_better_than_chance(monkeypatch, font):
     monkeypatch.setattr("recipes.emoji_scenes.quality.CLIP_BATCHES", 1)
-    quality = measure_clip(TextImageModel(str(resources.embedded_clip())), EmojiFont())
+    quality = measure_clip(TextImageModel(str(resources.embedded_clip())), font)
     assert quality["retrieval_of_64"] > 0.9
     assert quality["place_found"] > 0.95
