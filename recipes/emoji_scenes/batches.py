@@ -28,11 +28,13 @@ class Batch:
     Attributes:
         images: Shape (N, 3, S, S) in [-1, 1], as the autoencoder takes them.
         masks: Shape (N, 1, S, S), 1 = edit.
+        subjects: Opacity of the objects, likewise.
         contents: What they show.
     """
 
     images: torch.Tensor
     masks: torch.Tensor
+    subjects: torch.Tensor
     contents: Sequence[Content]
 
     @property
@@ -100,5 +102,6 @@ def _paint(contents: Iterable[Content], random: Generator, glyphs: Glyphs, mask_
     return Batch(
         images=(pictures * 2 - 1).contiguous(),
         masks=torch.from_numpy(masks)[:, None],
+        subjects=torch.from_numpy(np.stack([scene.subject for scene in scenes]))[:, None],
         contents=[scene.content for scene in scenes],
     )

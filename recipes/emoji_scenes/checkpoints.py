@@ -86,7 +86,7 @@ AUTOENCODERS = {
         widths=(32, 64, 96),
         joint=Settings(steps=3900, batch_size=16, learning_rate=8e-4, warmup=100, decay=900, seed=13),
         decoder=Settings(steps=1400, batch_size=16, learning_rate=5e-4, warmup=100, decay=750, seed=14),
-        polish=Settings(steps=2400, batch_size=16, learning_rate=5e-4, warmup=100, decay=900, seed=17),
+        polish=Settings(steps=3000, batch_size=16, learning_rate=5e-4, warmup=100, decay=1200, seed=17),
     ),
 }
 
@@ -113,8 +113,8 @@ DENOISERS = {
         "vae-b",
         widths=(64, 96, 96),
         scenes=40_960,
-        coarse=_coarse(23),
-        fine=_fine(26),
+        coarse=_coarse(23, steps=3000),
+        fine=_fine(26, steps=3000),
     ),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,12 +31,32 @@ TEXT_WIDTH = 128
 UNCONDITIONAL_SHARE = 0.1
 """Share of captions that are left out, for classifier-free guidance (Ho & Salimans 2022)."""
 
-COARSE, FINE = 0.6, 1.0
-"""Timesteps are 1000 · u^e for uniform u and these e: first high noise, where looks and places are decided, comes up
-more often; then all noise alike, where objects take their shape."""
+STEPS_OF_NOISE = 1000
+
+Times = Callable[[int, torch.Generator], torch.Tensor]
+"""Draws a number of timesteps, as shares of all."""
+
+SUBJECT_GAIN = 3.0
+"""How much more the latents of a subject count that is drawn from text alone, where it shows through the noise."""
+
+
+def high_noise(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw high noise more often, where looks and places are decided."""
+    return torch.rand(count, generator=generator) ** 0.6
+
+
+def all_noise(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw all noise alike."""
+    return torch.rand(count, generator=generator)
+
+
+def middle_noise(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw noise in which objects take their shape more often: a logit-normal law (Esser et al. 2024)."""
+    return torch.randn(count, generator=generator).sigmoid()
+
 
 SCHEDULE = {
-    "num_train_timesteps": 1000,
+    "num_train_timesteps": STEPS_OF_NOISE,
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
@@ -124,7 +144,7 @@ class DenoiserTask:
         self.text_encoder = make_text_encoder(self.tokenizer, settings.seed)
         self.modules = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
         self.settings = settings
-        self.timestep_exponent = COARSE
+        self.draw_times: Times = high_noise
         self.latents = latents
         self.scaling_factor = latents.scaling_factor
         self.autoencoder = autoencoder
@@ -153,11 +173,13 @@ class DenoiserTask:
     def refine(self, settings: Settings) -> None:
         """Turn to the second part of the training, which goes on with the modules as they are.
 
+        An inpainting model has parts of the objects given; one that has not sees more of the noise that shapes them.
+
         Args:
             settings: Of that part.
         """
         self.settings = settings
-        self.timestep_exponent = FINE
+        self.draw_times = all_noise if self.kind == "inpainting" else middle_noise
 
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:
         """See `training.Task`."""
@@ -166,7 +188,7 @@ class DenoiserTask:
         rows = torch.randint(len(self.latents.whole), (count,), generator=generator)
         clean = self.latents.whole[rows].float() * self.scaling_factor
         noise = torch.randn(clean.shape, generator=generator)
-        times = (torch.rand(count, generator=generator) ** self.timestep_exponent * 1000).long().clamp_max(999)
+        times = (self.draw_times(count, generator) * STEPS_OF_NOISE).long().clamp_max(STEPS_OF_NOISE - 1)
         dropped = torch.rand(count, 1, generator=generator) < UNCONDITIONAL_SHARE
         context = self.text_encoder(torch.where(dropped, self._empty, self._captions[rows])).last_hidden_state
         noised = self._schedule.add_noise(clean, noise, times)
@@ -174,10 +196,14 @@ class DenoiserTask:
             kept = self.latents.kept[rows].float() * self.scaling_factor
             noised = torch.cat([noised, self.latents.masks[rows].float(), kept], dim=1)
         predicted = self.unet(noised.contiguous(memory_format=torch.channels_last), times, context).sample.float()
-        errors = mse_loss(predicted, self._schedule.get_velocity(clean, noise, times), reduction="none").mean((1, 2, 3))
+        errors = mse_loss(predicted, self._schedule.get_velocity(clean, noise, times), reduction="none")
+        loss = errors.mean()
+        if self.kind == "text-to-image":
+            signal = self._schedule.alphas_cumprod[times].sqrt()[:, None, None, None]
+            loss = (errors * (1 + SUBJECT_GAIN * signal * self.latents.subjects[rows].float())).mean()
         # At high noise the velocity is the image but for its sign: this error tells how well places and looks are
         # known.
-        return {"loss": errors.mean(), "high_noise": errors[times > 800].mean()}
+        return {"loss": loss, "error": errors.mean(), "high_noise": errors[times > 800].mean()}
 
     def draw_grid(self, path: Path) -> None:
         """See `training.Task`: held-out scenes, what is kept, and two edits into the place of their caption."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import avg_pool2d
 
 from photoguard_eval.files import write_atomically
 from recipes.emoji_scenes.autoencoder import FACTOR
@@ -29,12 +30,14 @@ class Latents:
         whole: Latent means of the images, shape (N, C, h, w), float16.
         kept: Latent means of the images with gray where they are to be edited, likewise.
         masks: Masks at the size of the latents, shape (N, 1, h, w), 1 = edit, float16.
+        subjects: How much of each cell the object covers, likewise.
         captions: The scenes in words.
     """
 
     whole: torch.Tensor
     kept: torch.Tensor
     masks: torch.Tensor
+    subjects: torch.Tensor
     captions: list[str]
 
     @property
@@ -65,8 +68,8 @@ def encode_scenes(
             torch.save(_encode_shard(autoencoder, seed, index, glyphs, precision), buffer)
             write_atomically(path, buffer.getvalue())
         shards.append(torch.load(path, weights_only=True))
-    whole, kept, masks = (torch.cat([shard[name] for shard in shards]) for name in ("whole", "kept", "masks"))
-    return Latents(whole, kept, masks, [caption for shard in shards for caption in shard["captions"]])
+    tensors = {name: torch.cat([shard[name] for shard in shards]) for name in ("whole", "kept", "masks", "subjects")}
+    return Latents(**tensors, captions=[caption for shard in shards for caption in shard["captions"]])
 
 
 def _encode_shard(
@@ -79,6 +82,7 @@ def _encode_shard(
         "kept": torch.cat([kept for _, kept in encoded]),
         # The same pixels that diffusers' pipeline picks when it brings a mask to the size of the latents.
         "masks": torch.cat([batch.masks[..., ::FACTOR, ::FACTOR] for batch in batches]).half(),
+        "subjects": torch.cat([avg_pool2d(batch.subjects, FACTOR) for batch in batches]).half(),
         "captions": [caption for batch in batches for caption in batch.captions],
     }
 

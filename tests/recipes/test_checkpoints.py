@@ -236,15 +236,21 @@ def test_contrasting_batches_have_scenes_that_differ_in_the_object_alone():
     assert not any(is_held_out(content.name, content.place) for content in batch.contents)
 
 
-def test_the_second_part_of_a_denoisers_training_sees_less_noise():
-    count = 512
-    latents = Latents(
-        whole=torch.randn(count, 12, 2, 2, generator=torch.Generator().manual_seed(0)).half(),
+def made_up_latents(count):
+    random = torch.Generator().manual_seed(0)
+    return Latents(
+        whole=torch.randn(count, 12, 2, 2, generator=random).half(),
         kept=torch.zeros(count, 12, 2, 2).half(),
         masks=torch.ones(count, 1, 2, 2).half(),
+        subjects=torch.tensor([[1.0, 0], [0, 0]]).half().expand(count, 1, 2, 2),
         captions=["a dog at sunset"] * count,
     )
-    task = DenoiserTask("inpainting", (32, 32, 32), replace(SMALL, batch_size=count), latents, None, drawn_glyph)
+
+
+@pytest.mark.parametrize(("kind", "deviation"), [("inpainting", 1000 / 12**0.5), ("text-to-image", 208)])
+def test_the_second_part_of_a_denoisers_training_sees_less_noise(kind, deviation):
+    count = 512
+    task = DenoiserTask(kind, (32, 32, 32), replace(SMALL, batch_size=count), made_up_latents(count), None, drawn_glyph)
     seen = []
     task.unet.forward = lambda noised, times, context: (seen.append(times), SimpleNamespace(sample=noised[:, :12]))[1]
     task.losses(0)
@@ -253,3 +259,27 @@ def test_the_second_part_of_a_denoisers_training_sees_less_noise():
     coarse, fine = (times.float().mean().item() for times in seen)
     assert coarse == pytest.approx(1000 / 1.6, abs=40)
     assert fine == pytest.approx(500, abs=40)
+    # That of a uniform law, or of a normal law after the logistic function.
+    assert seen[1].float().std().item() == pytest.approx(deviation, rel=0.1)
+
+
+def test_a_subject_that_is_drawn_from_text_alone_counts_more_where_it_shows():
+    count = 64
+    task = DenoiserTask(
+        "text-to-image", (32, 32, 32), replace(SMALL, batch_size=count), made_up_latents(count), None, drawn_glyph
+    )
+    signals = []
+
+    def wrong_by_one_at_the_subject(noised, times, context):
+        random = step_generator(SMALL.seed, 0)
+        clean = task.latents.whole[torch.randint(count, (count,), generator=random)].float() * task.scaling_factor
+        noise = torch.randn(clean.shape, generator=random)
+        signals.append(task._schedule.alphas_cumprod[times].sqrt())
+        error = task.latents.subjects.float()
+        return SimpleNamespace(sample=task._schedule.get_velocity(clean, noise, times) + error)
+
+    task.unet.forward = wrong_by_one_at_the_subject
+    losses = task.losses(0)
+    # One of four cells is the subject's.
+    assert losses["error"].item() == pytest.approx(0.25, abs=1e-5)
+    assert losses["loss"].item() == pytest.approx((0.25 * (1 + 3 * signals[0])).mean().item(), abs=1e-5)
