@@ -41,8 +41,8 @@ def test_the_identity_changes_with_the_weights(checkpoint):
 
 
 def test_an_unknown_name_is_suggested():
-    with pytest.raises(UnknownNameError, match="Did you mean 'inpaint-a'"):
-        identify_model("inpaint-b")
+    with pytest.raises(UnknownNameError, match=r"Did you mean .*'inpaint-a'"):
+        identify_model("inpaint-z")
 
 
 def test_an_incomplete_folder_is_refused(checkpoint):
