@@ -22,6 +22,7 @@ from photoguard_eval.evaluation.results import EvaluationResult
 from photoguard_eval.evaluation.store import Store
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Barrier
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -87,7 +88,6 @@ def _visible_gpus(environment: Mapping[str, str]) -> list[str]:
 
 def _run_workers(request: EvaluationRequest, store: Path, environments: Sequence[Mapping[str, str]]) -> None:
     import multiprocessing
-    from multiprocessing.connection import wait
 
     context = multiprocessing.get_context("spawn")
     barrier, errors = context.Barrier(len(environments)), context.SimpleQueue()
@@ -101,13 +101,7 @@ def _run_workers(request: EvaluationRequest, store: Path, environments: Sequence
             )
             process.start()
         processes.append(process)
-    running = processes
-    while running:
-        wait([process.sentinel for process in running])
-        if any(process.exitcode for process in running):
-            # One that was killed leaves the others waiting for it.
-            barrier.abort()
-        running = [process for process in running if process.is_alive()]
+    _await_end(processes, barrier)
     if not errors.empty():
         raise WorkerError(errors.get())
     codes = [process.exitcode for process in processes]
@@ -115,6 +109,21 @@ def _run_workers(request: EvaluationRequest, store: Path, environments: Sequence
         raise WorkerError(
             f"Processes ended with exit codes {codes}. What was finished is kept; the same command goes on."
         )
+
+
+def _await_end(processes: Sequence[BaseProcess], barrier: Barrier) -> None:
+    """Wait for processes to end; one that was killed leaves the others waiting at a barrier, which is opened then."""
+    from multiprocessing.connection import wait
+
+    running = list(processes)
+    while running:
+        ended = wait([process.sentinel for process in running])
+        for process in [process for process in running if process.sentinel in ended]:
+            # A process closes its files a moment before its exit code is there.
+            process.join()
+            running.remove(process)
+            if process.exitcode:
+                barrier.abort()
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 from queue import SimpleQueue
-from threading import Barrier
+from threading import Barrier, Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from photoguard_eval.evaluation.execution import Share
 from photoguard_eval.evaluation.plan import EvaluationRequest, build_plan
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.store import Store
-from photoguard_eval.evaluation.workers import WorkerError, evaluate, worker_environments
+from photoguard_eval.evaluation.workers import WorkerError, _await_end, evaluate, worker_environments
 
 QUIET = Progress(quiet=True)
 
@@ -50,6 +51,36 @@ def test_a_process_that_is_killed_stops_those_that_wait_for_it(make_request, tmp
     request = make_request(attacks=(f"{tmp_path / 'killer.py'}:Killer",), workers=2, batch_size=2)
     with pytest.raises(WorkerError, match=r"exit codes \[0, -9\]|exit codes \[-9, 0\]"):
         evaluate(build_plan(request), Store(tmp_path / "store"), QUIET)
+
+
+class ClosingFirst:
+    """A process whose files are closed before its exit code is known, which is known once it was waited for."""
+
+    def __init__(self, code):
+        self.code, self.exitcode = code, None
+        self.sentinel, self.held = os.pipe()
+
+    def close(self):
+        os.close(self.held)
+
+    def is_alive(self):
+        self.join()
+        return False
+
+    def join(self):
+        self.exitcode = self.code
+
+
+def test_those_that_wait_for_a_killed_process_are_released_though_its_exit_code_comes_late():
+    killed, waiting = ClosingFirst(-9), ClosingFirst(0)
+    killed.close()
+    released = []
+    barrier = SimpleNamespace(abort=lambda: (released.append(killed.exitcode), waiting.close()))
+    thread = Thread(target=_await_end, args=([killed, waiting], barrier), daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert released == [-9]
 
 
 ORPHAN = """
