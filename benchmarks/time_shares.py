@@ -1,7 +1,7 @@
 """python benchmarks/time_shares.py [--json]: where the time of an attack's gradient goes, by kind of operation.
 
-Products and convolutions are set against the rate of a large product of matrices measured in the same run; everything
-else counts no operations, and bounds the share of that rate that the whole can reach.
+Products, convolutions and attention are set against the rate of a large product of matrices measured in the same run;
+everything else counts no operations, and bounds the share of that rate that the whole can reach.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from measuring import PackageGradient, example_batch, matrix_product_rate, seconds_of
 from tabulate import tabulate
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from photoguard_eval import load_model
 from photoguard_eval.attacks import DiffusionAttack, EncoderAttack, GradientAttack
 from photoguard_eval.diffusion import LatentDiffusion
+from photoguard_eval.evaluation.accounting import Account, weights
 
 ROUNDS = 3
 
@@ -41,7 +41,7 @@ class Share:
 
     Attributes:
         time: Share of the time of all operations.
-        gigaflop: Floating-point operations that PyTorch counts in it, 10⁹.
+        gigaflop: Floating-point operations in it, 10⁹.
         rate: Of these a second, as a share of the rate of a product of large matrices.
     """
 
@@ -63,11 +63,11 @@ def measure_shares(attack: GradientAttack, model: LatentDiffusion, images: int) 
     """
     gradient = PackageGradient(attack, model, example_batch(images))
     gradient(1)
-    with FlopCounterMode(display=False) as counter:
+    with Account(weights(model)) as account:
         gradient(1)
     operations = Counter[str]()
-    for operation, count in counter.get_flop_counts()["Global"].items():
-        operations[_kind(str(operation))] += count
+    for operation, count in account.flop_by_operation.items():
+        operations[_kind(operation)] += count
     rate = statistics.median(matrix_product_rate() for _ in range(ROUNDS))
     whole = statistics.median(seconds_of(lambda: gradient(1)) for _ in range(ROUNDS))
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
@@ -80,8 +80,7 @@ def measure_shares(attack: GradientAttack, model: LatentDiffusion, images: int) 
         kind: Share(seconds[kind] / total, operations[kind] / 1e9, operations[kind] / seconds[kind] / rate)
         for kind, _ in seconds.most_common()
     }
-    done = sum(operations.values())
-    return {**shares, "all": Share(1, done / 1e9, done / whole / rate)}
+    return {**shares, "all": Share(1, account.flop / 1e9, account.flop / whole / rate)}
 
 
 def _kind(operation: str) -> str:

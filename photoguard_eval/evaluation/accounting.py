@@ -8,6 +8,7 @@ multiplication with an addition; memory as the storages that are alive at a time
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +92,7 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations and memory while it is entered.
 
     Attributes:
-        flop: Floating-point operations so far.
+        flop_by_operation: Floating-point operations so far, by the name of PyTorch's operation.
         allocated: Bytes of the storages that were made while it was entered and are alive.
         peak: The most that were.
     """
@@ -103,11 +104,16 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
             known: Tensors whose storages are not counted, such as weights: operations return views of them.
         """
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flop = 0
+        self.flop_by_operation: Counter[str] = Counter()
         self.allocated = 0
         self.peak = 0
         self._known = {tensor.untyped_storage()._cdata for tensor in known}
         self._alive: dict[int, int] = {}
+
+    @property
+    def flop(self) -> int:
+        """Floating-point operations so far."""
+        return sum(self.flop_by_operation.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """Run an operation and count it."""
@@ -115,7 +121,7 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **(kwargs or {}))
         formula = FORMULAS.get(func._overloadpacket)
         if formula:
-            self.flop += formula(*args, **(kwargs or {}), out_val=output)
+            self.flop_by_operation[str(func._overloadpacket)] += formula(*args, **(kwargs or {}), out_val=output)
         for leaf in tree_leaves(output):
             self._count(leaf)
         return output
