@@ -145,6 +145,7 @@ class DenoiserTask:
         self.modules = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
         self.settings = settings
         self.draw_times: Times = high_noise
+        self.subject_gain = 0.0
         self.latents = latents
         self.scaling_factor = latents.scaling_factor
         self.autoencoder = autoencoder
@@ -173,13 +174,17 @@ class DenoiserTask:
     def refine(self, settings: Settings) -> None:
         """Turn to the second part of the training, which goes on with the modules as they are.
 
-        An inpainting model has parts of the objects given; one that has not sees more of the noise that shapes them.
+        An inpainting model has parts of the objects given. For one that has not, subjects count more, and it sees more
+        of the noise that shapes them.
 
         Args:
             settings: Of that part.
         """
         self.settings = settings
-        self.draw_times = all_noise if self.kind == "inpainting" else middle_noise
+        if self.kind == "inpainting":
+            self.draw_times = all_noise
+        else:
+            self.draw_times, self.subject_gain = middle_noise, SUBJECT_GAIN
 
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:
         """See `training.Task`."""
@@ -197,10 +202,8 @@ class DenoiserTask:
             noised = torch.cat([noised, self.latents.masks[rows].float(), kept], dim=1)
         predicted = self.unet(noised.contiguous(memory_format=torch.channels_last), times, context).sample.float()
         errors = mse_loss(predicted, self._schedule.get_velocity(clean, noise, times), reduction="none")
-        loss = errors.mean()
-        if self.kind == "text-to-image":
-            signal = self._schedule.alphas_cumprod[times].sqrt()[:, None, None, None]
-            loss = (errors * (1 + SUBJECT_GAIN * signal * self.latents.subjects[rows].float())).mean()
+        signal = self._schedule.alphas_cumprod[times].sqrt()[:, None, None, None]
+        loss = (errors * (1 + self.subject_gain * signal * self.latents.subjects[rows].float())).mean()
         # At high noise the velocity is the image but for its sign: this error tells how well places and looks are
         # known.
         noisiest = times.topk(-(-count // 5)).indices

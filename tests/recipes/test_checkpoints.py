@@ -279,6 +279,10 @@ def test_a_subject_that_is_drawn_from_text_alone_counts_more_where_it_shows():
         return SimpleNamespace(sample=task._schedule.get_velocity(clean, noise, times) + error)
 
     task.unet.forward = wrong_by_one_at_the_subject
+    first = task.losses(0)
+    assert first["loss"].item() == pytest.approx(first["error"].item())
+    signals.clear()
+    task.refine(task.settings)
     losses = task.losses(0)
     # One of four cells is the subject's.
     assert losses["error"].item() == pytest.approx(0.25, abs=1e-5)
