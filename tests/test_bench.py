@@ -117,7 +117,7 @@ def test_an_attack_over_its_budget_fails_its_own_tests_alone(bench, baseline, tm
     [
         (["--preset", "papr"], "Did you mean 'paper'"),
         (["--attack", "encodr"], "Did you mean 'encoder'"),
-        (["--model", "inpaint-z"], "Did you mean 'inpaint-"),
+        (["--model", "inpaint-z"], "Did you mean 'inpaint-b' or 'inpaint-a'?"),
         (["--dataset", "nowhere"], "Unknown dataset 'nowhere'"),
         (["--setting", "steps=4"], "steps='4' is no setting of an edit"),
         (["--setting", "eta"], "expected NAME=VALUE with one of guidance_scale"),

@@ -278,7 +278,7 @@ def test_info_lists_what_there_is(capsys):
         (["edit", "{odd}", "--prompt", "a dog", "-o", "{out}/x.png"], "multiples of 16"),
         (["edit", "{image}", "--prompt", "a dog", "-o", "{out}/x.png", "--preset", "big"], "Unknown preset 'big'"),
         (["edit", "{image}", "--original", "{small}", "--prompt", "a dog", "-o", "{out}/x.png"], "32 × 32"),
-        (["run", "--model", "inpaint-z", "--store", "{out}/store"], "Did you mean 'inpaint-"),
+        (["run", "--model", "inpaint-z", "--store", "{out}/store"], "Did you mean 'inpaint-b' or 'inpaint-a'?"),
         (["run", "--dataset", "emoji", "--store", "{out}/store"], "Unknown dataset 'emoji'"),
         (["run", "--attack", "no/such.py:A", "--store", "{out}/store"], "There is no file no/such.py"),
         (["run", "--extractor", "vgg", "--preset", "smoke", "--store", "{out}/store"], "Unknown feature extractor"),

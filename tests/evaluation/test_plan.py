@@ -128,7 +128,7 @@ def test_a_checkpoint_of_few_steps_prescribes_its_settings(make_request, tmp_pat
     ("change", "error", "message"),
     [
         ({"preset": "papr"}, UnknownNameError, "Did you mean 'paper'"),
-        ({"model": "inpaint"}, UnknownNameError, "Did you mean .*'inpaint-a'"),
+        ({"model": "inpaint"}, UnknownNameError, "Did you mean 'inpaint-b' or 'inpaint-a'"),
         ({"model": "/nowhere/model"}, UnknownNameError, "diffusers folder or a safetensors file that exists"),
         ({"dataset": "emoji"}, UnknownNameError, "emoji-scenes"),
         ({"attacks": ("nois",)}, UnknownNameError, "Did you mean 'noise'"),
