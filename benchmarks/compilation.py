@@ -49,8 +49,7 @@ def measure_compilation(attack: GradientAttack, model: LatentDiffusion, backend:
     """
     gradient = PackageGradient(attack, model, example_batch(IMAGES))
     _, plain = gradient(1)
-    for part in (model.vae.encoder, model.unet, model.vae.decoder):
-        part.compile(backend=backend)
+    model.compile_networks(backend)
     first = seconds_of(lambda: gradient(1))
     _, fused = gradient(1)
     pairs = []

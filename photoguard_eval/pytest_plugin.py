@@ -60,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--vae-tiling", action="store_true", help="pass large images through the autoencoder in tiles")
     group.addoption("--cpu-offload", action="store_true", help="keep the text encoders on the processor")
+    group.addoption("--compile", action="store_true", help="compile the networks with torch.compile")
     group.addoption(
         "--setting",
         action="append",
@@ -106,6 +107,7 @@ class BenchRun:
                 workers=option("--workers"),
                 vae_tiling=option("--vae-tiling"),
                 cpu_offload=option("--cpu-offload"),
+                compiled=option("--compile"),
                 settings=parse_settings(option("--setting")),
             )
         )

@@ -137,6 +137,7 @@ def load_model(
     checkpointing: bool | None = None,
     vae_tiling: bool = False,
     cpu_offload: bool = False,
+    compiled: bool = False,
 ) -> LatentDiffusion:
     """Load a checkpoint.
 
@@ -150,11 +151,12 @@ def load_model(
             takes less memory, and changes the result.
         cpu_offload: Whether the text encoders stay on the processor, in float32. A prompt passes through them once;
             the autoencoder and the UNet are needed in turn at every step, and stay on the device.
+        compiled: See `LatentDiffusion.compile_networks`.
 
     Raises:
         UnknownNameError: If a plain name is no embedded checkpoint.
-        ModelError: If the checkpoint is incomplete, of an unsupported kind or cannot be had, or the device is not
-            there or does not compute in the dtype.
+        ModelError: If the checkpoint is incomplete, of an unsupported kind or cannot be had, the device is not there
+            or does not compute in the dtype, or the networks cannot be compiled for it.
         ConfigurationError: If the dtype or device is unknown.
     """
     numbers = dtype_of(dtype)
@@ -181,6 +183,8 @@ def load_model(
     model = LatentDiffusion(vae.to(device), unet.to(device), text, _config(folder, "scheduler"))
     if checkpointing or (checkpointing is None and device != "cpu"):
         model.checkpoint_gradients()
+    if compiled:
+        model.compile_networks()
     return model
 
 

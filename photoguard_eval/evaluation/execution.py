@@ -449,6 +449,7 @@ def _model_info(plan: Plan) -> ModelInfo:
         device=plan.request.device,
         vae_tiling=plan.request.vae_tiling,
         cpu_offload=plan.request.cpu_offload,
+        compiled=plan.request.compiled,
     )
 
 

@@ -78,6 +78,7 @@ class EvaluationRequest:
         checkpointing: See `load_model`.
         vae_tiling: See `load_model`.
         cpu_offload: See `load_model`.
+        compiled: See `load_model`.
     """
 
     model: str = ""
@@ -96,6 +97,7 @@ class EvaluationRequest:
     checkpointing: bool | None = None
     vae_tiling: bool = False
     cpu_offload: bool = False
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         """Fill in the model that suits the device, and the dataset that suits the model."""
@@ -114,6 +116,7 @@ class EvaluationRequest:
             checkpointing=self.checkpointing,
             vae_tiling=self.vae_tiling,
             cpu_offload=self.cpu_offload,
+            compiled=self.compiled,
         )
 
 
@@ -413,6 +416,7 @@ class _Context:
             "device": self.request.device,
             # Tiles change the numbers; where the text encoders are changes at most their rounding, as a device does.
             "memory": [self.request.vae_tiling, self.request.cpu_offload],
+            "compiled": self.request.compiled,
             "machine": platform.machine(),
             "libraries": library_versions(EDIT_LIBRARIES),
             "editor": [planned.plugin.name, planned.plugin.fingerprint, planned.settings.model_dump(mode="json")],

@@ -171,6 +171,7 @@ class ModelInfo(_Frozen):
     device: str
     vae_tiling: bool = False
     cpu_offload: bool = False
+    compiled: bool = False
 
 
 class DatasetInfo(_Frozen):

@@ -79,7 +79,7 @@ def _provenance(result: EvaluationResult) -> list[str]:
     model, dataset, provenance = result.model, result.dataset, result.provenance
     facts = {
         "Command": provenance.command,
-        "Model": ", ".join([f"{model.name}, {model.kind}, {model.dtype} on {model.device}", *_memory_options(model)]),
+        "Model": ", ".join([f"{model.name}, {model.kind}, {model.dtype} on {model.device}", *_model_options(model)]),
         "Changed settings": ", ".join(result.changed_settings),
         "Revision": model.revision,
         "Weights, SHA-256": model.weights_sha256,
@@ -99,8 +99,12 @@ def _provenance(result: EvaluationResult) -> list[str]:
     return [f"- {escape_markdown(name)}: {escape_markdown(text)}" for name, text in facts.items() if text]
 
 
-def _memory_options(model: ModelInfo) -> list[str]:
-    options = {"autoencoder in tiles": model.vae_tiling, "text encoders on the processor": model.cpu_offload}
+def _model_options(model: ModelInfo) -> list[str]:
+    options = {
+        "autoencoder in tiles": model.vae_tiling,
+        "text encoders on the processor": model.cpu_offload,
+        "compiled": model.compiled,
+    }
     return [name for name, used in options.items() if used]
 
 
