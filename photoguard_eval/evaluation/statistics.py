@@ -46,3 +46,23 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[
     if len(differences) < 2:
         return mean, 0.0
     return mean, statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Rank values from the smallest, 1; equal ones share the mean of their ranks."""
+    return [
+        sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2 for value in values
+    ]
+
+
+def concordance(rankings: Sequence[Sequence[float]]) -> float:
+    """Return Kendall's coefficient of concordance W, corrected for ties, in [0, 1] (Kendall and Smith 1939).
+
+    Args:
+        rankings: At least two rankings of the same items, as `ranks` gives them, none of which has all items equal.
+    """
+    judges, items = len(rankings), len(rankings[0])
+    totals = [sum(own) for own in zip(*rankings, strict=True)]
+    spread: float = sum((total - judges * (items + 1) / 2) ** 2 for total in totals)
+    ties = sum(own.count(rank) ** 2 - 1 for own in map(list, rankings) for rank in own)
+    return 12 * spread / (judges**2 * (items**3 - items) - judges * ties)

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport, ModelInfo
+from photoguard_eval.reports.cells import without_repeated_notes
 from photoguard_eval.reports.naming import editor_text
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown
-from photoguard_eval.reports.tables import editor_tables, without_repeated_notes
+from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.verdicts import (
     claims_summary,
     claims_table,

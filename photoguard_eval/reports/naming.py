@@ -13,6 +13,10 @@ from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, M
 if TYPE_CHECKING:
     from photoguard_eval.attacks import ThreatModel
 
+TABLE_6 = ("fid", "precision", "recall", "ssim", "psnr", "vifp", "fsim")
+TABLE_10 = ("sr_sim", "gmsd", "vsi", "dss", "haarpsi")
+"""The metrics of the paper's tables."""
+
 NO_IMMUNIZATION = "No immunization"
 MISSING = "–"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, GateReport
+from photoguard_eval.reports.cells import Table, without_repeated_notes
 from photoguard_eval.reports.figures import describe_figure, figure_7, figure_editors, figure_svg
 from photoguard_eval.reports.gallery import Gallery, make_gallery
 from photoguard_eval.reports.naming import EditorText, editor_text
 from photoguard_eval.reports.pictures import LARGEST_SIDE, PERTURBATION_FACTOR, ReportImages
-from photoguard_eval.reports.tables import Table, editor_tables, without_repeated_notes
+from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.tradeoff import describe_tradeoff, families, tradeoff_figure
 from photoguard_eval.reports.verdicts import (
     claims_summary,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from photoguard_eval.reports.tables import Cell, Row, Table
+from photoguard_eval.reports.cells import Cell, Row, Table
 
 NAME_WIDTHS = (60, 44, 36, 30, 26, 22, 18)
 """Widths that the first column is wrapped to, tried in this order until a table fits."""

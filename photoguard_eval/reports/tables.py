@@ -1,14 +1,12 @@
 """Tables as data: the paper's Tables 6 and 10, what this benchmark measures besides, and the leaderboard.
 
-A table says what stands where and which value is best; `rendering` prints it for a terminal or as Markdown, and the
-page's template as HTML.
+`rendering` prints them for a terminal or as Markdown, and the page's template as HTML.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from photoguard_eval.evaluation.claims import PAPER_EDITOR
 from photoguard_eval.evaluation.results import (
@@ -18,11 +16,13 @@ from photoguard_eval.evaluation.results import (
     MetricInfo,
     Summary,
     ThreatModelInfo,
-    Verdict,
 )
 from photoguard_eval.reports import paper
+from photoguard_eval.reports.cells import Cell, Column, Row, Table, without_repeated_notes
 from photoguard_eval.reports.naming import (
     MISSING,
+    TABLE_6,
+    TABLE_10,
     budget_text,
     column_label,
     decimals_for,
@@ -34,18 +34,21 @@ from photoguard_eval.reports.naming import (
     method_titles,
     number,
 )
+from photoguard_eval.reports.ranking import ranking_tables
 
-TABLE_6 = ("fid", "precision", "recall", "ssim", "psnr", "vifp", "fsim")
-TABLE_10 = ("sr_sim", "gmsd", "vsi", "dss", "haarpsi")
 BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
 """Columns of a leaderboard over several results."""
+
+UNPROTECTED = ""
+"""What stands for the budget of the unprotected images."""
 
 COST_UNIT = "encoder"
 """The attack, with the arguments that the preset gives it, in whose seconds those of others are shown."""
 
 NOTE_ARROWS = (
     "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
-    "the lowest of a ↑ column and the highest of a ↓ column; the best of the measured rows is bold."
+    "the lowest of a ↑ column and the highest of a ↓ column; of the measured rows with the same budget the best is "
+    "bold."
 )
 NOTE_PAPER = (
     f'Rows marked "paper, SD 1.5" are printed in {paper.SOURCE}; they have no part in what is bold. '
@@ -55,54 +58,6 @@ NOTE_PAPER_FEATURES = (
     "† Computed on Inception-v3 features, as piq does. The paper prints one number, PR, and does not say whether it is "
     "precision or recall; it stands in the first of the two columns."
 )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its heading, and whether it holds numbers."""
-
-    label: str
-    numeric: bool = True
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What stands in one place of a table.
-
-    Attributes:
-        text: The content.
-        best: Whether it is the best of its column.
-        verdict: Of a claim: how it stands; "" elsewhere.
-    """
-
-    text: str
-    best: bool = False
-    verdict: Verdict | Literal[""] = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row; the first cell names it."""
-
-    cells: tuple[Cell, ...]
-    from_paper: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with what has to be known to read it.
-
-    Attributes:
-        title: What it shows.
-        header: The columns.
-        rows: The rows, each as long as the header.
-        notes: Sentences to print under it.
-    """
-
-    title: str
-    header: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
 
 
 def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = False) -> tuple[Table, ...]:
@@ -125,23 +80,8 @@ def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = F
         _imperceptibility_table(result, editor),
         _cost_table(result, editor),
     )
-    shown = [table for table in tables if len(table.header) > 1 and table.rows]
+    shown = [*ranking_tables(result, editor), *(table for table in tables if len(table.header) > 1 and table.rows)]
     return tuple(without_repeated_notes(shown, set()))
-
-
-def without_repeated_notes(tables: Sequence[Table], seen: set[str]) -> list[Table]:
-    """Keep a note only under the first table that has it.
-
-    Args:
-        tables: Tables in the order in which they are shown.
-        seen: Notes that were shown before; those of these tables are added.
-    """
-    shortened = []
-    for table in tables:
-        notes = tuple(note for note in table.notes if note not in seen)
-        seen.update(notes)
-        shortened.append(replace(table, notes=notes))
-    return shortened
 
 
 def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]]:
@@ -257,21 +197,32 @@ def _similarity_table(
 def _metric_cells(
     metric: MetricInfo, methods: Sequence[MethodResult], comparable: Sequence[bool] | None = None
 ) -> list[Cell]:
-    """Print a column; values that are not comparable with the others are marked and never best."""
+    """Print a column; values that are not comparable with the others are marked and never best.
+
+    The best of the rows with the same budget is bold, unless unprotected images have a better value still.
+    """
     comparable = comparable or [True] * len(methods)
     summaries = [method.metrics.get(metric.name) for method in methods]
-    means = [summary.mean for summary in summaries if summary is not None]
-    standing = [s.mean for s, same in zip(summaries, comparable, strict=True) if s is not None and same]
-    best = _best(metric, standing)
-    decimals = decimals_for(means)
+    standing: dict[str, list[float]] = {}
+    for method, summary, same in zip(methods, summaries, comparable, strict=True):
+        if summary is not None and same:
+            standing.setdefault(_budget(method), []).append(summary.mean)
+    unprotected = standing.pop(UNPROTECTED, [])
+    best = {budget: _best(metric, means + unprotected) for budget, means in standing.items() if len(means) > 1}
+    decimals = decimals_for([summary.mean for summary in summaries if summary is not None])
     cells = []
-    for summary, same in zip(summaries, comparable, strict=True):
+    for method, summary, same in zip(methods, summaries, comparable, strict=True):
         if summary is None:
             cells.append(Cell(MISSING))
         else:
             text = mean_and_std(summary, decimals)
-            cells.append(Cell(text if same else f"{text} *", best=same and summary.mean == best))
+            is_best = same and summary.mean == best.get(_budget(method))
+            cells.append(Cell(text if same else f"{text} *", best=is_best))
     return cells
+
+
+def _budget(method: MethodResult) -> str:
+    return budget_text(method.attack.threat_model) if method.attack else UNPROTECTED
 
 
 def _best(metric: MetricInfo, means: Sequence[float]) -> float | None:
@@ -345,9 +296,7 @@ def _prompt_table(result: EvaluationResult, editor: str) -> Table:
     columns = [[Cell(title) for title in method_titles(methods)]]
     for metric in metrics:
         header.append(Column(column_label(metric)))
-        cells = _metric_cells(metric, methods)
-        # Where unprotected images have the best value no attack has: nothing is bold then.
-        columns.append([replace(cells[0], best=False), *cells[1:]] if original else cells)
+        columns.append(_metric_cells(metric, methods))
         for heading, read in _QUARTILES:
             header.append(Column(heading if len(metrics) == 1 else f"{metric.label}, {heading}"))
             columns.append(_quartile_cells(metric, methods, read))

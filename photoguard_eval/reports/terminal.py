@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+from photoguard_eval.reports.cells import Table, without_repeated_notes
 from photoguard_eval.reports.naming import editor_text
 from photoguard_eval.reports.rendering import render_terminal
-from photoguard_eval.reports.tables import Table, editor_tables, without_repeated_notes
+from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.verdicts import (
     claims_summary,
     claims_table,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome, Verdict
+from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.naming import MISSING, decimals_for, number
-from photoguard_eval.reports.tables import Cell, Column, Row, Table
 
 VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost", "refuted")
 

@@ -2,8 +2,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy.stats import friedmanchisquare, rankdata
 
-from photoguard_eval.evaluation.statistics import paired_difference, quantile, summarize
+from photoguard_eval.evaluation.statistics import concordance, paired_difference, quantile, ranks, summarize
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
@@ -33,3 +34,22 @@ def test_a_paired_difference_uses_pairs():
 def test_lists_of_different_length_are_a_defect():
     with pytest.raises(ValueError, match="zip"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+@given(VALUES)
+def test_ranks_agree_with_scipy(values):
+    assert ranks(values) == list(rankdata(values))
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=3, max_size=6))
+def test_concordance_is_friedman_s_statistic_over_its_largest_value(rows):
+    rankings = [ranks(row) for row in rows if len(set(row)) > 1]
+    if len(rankings) > 2:
+        expected = friedmanchisquare(*zip(*rankings, strict=True)).statistic / (len(rankings) * 3)
+        assert concordance(rankings) == pytest.approx(expected)
+
+
+def test_concordance_is_one_for_equal_rankings_and_zero_for_opposite_ones():
+    assert concordance([[1, 2, 3], [1, 2, 3]]) == 1
+    assert concordance([[1, 2, 3], [3, 2, 1]]) == 0
+    assert concordance([[1.5, 1.5, 3], [1.5, 1.5, 3]]) == 1

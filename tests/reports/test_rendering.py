@@ -5,9 +5,10 @@ import re
 import pytest
 
 from photoguard_eval.evaluation.results import FailedAttack
+from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.markdown import markdown_report
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown, render_terminal
-from photoguard_eval.reports.tables import Cell, Column, Row, Table, editor_tables
+from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.terminal import terminal_report
 from tests.reports.example import make_gate, threshold
 
@@ -37,7 +38,7 @@ def test_names_cannot_break_a_markdown_table():
 
 
 def test_bold_is_ansi_only_where_asked_for(result):
-    table = editor_tables(result, "inpaint")[0]
+    table = editor_tables(result, "inpaint")[1]
     plain, bold = render_terminal(table, bold=False), render_terminal(table, bold=True)
     assert ANSI.search(plain) is None
     assert "\x1b[1m0.400 ± 0.022\x1b[0m" in bold

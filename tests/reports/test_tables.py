@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from photoguard_eval.evaluation.results import EvaluationResult
-from photoguard_eval.reports.tables import Table, editor_tables
+from photoguard_eval.reports.cells import Table
+from photoguard_eval.reports.tables import editor_tables
 from tests.reports.example import ATTACKS, TITLES, attack_info, make_result
 
 TABLE_6 = "Table 6: similarity of edits"

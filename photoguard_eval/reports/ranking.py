@@ -1,0 +1,88 @@
+"""Who protects best at an equal budget: the attacks' ranks under each metric, and how far the metrics agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
+from photoguard_eval.evaluation.statistics import concordance, paired_difference, ranks
+from photoguard_eval.reports.cells import Cell, Column, Row, Table
+from photoguard_eval.reports.naming import TABLE_6, TABLE_10, budget_text, editor_methods, method_titles, number
+
+RANKED = (*TABLE_6, *TABLE_10, "clip_similarity")
+"""Metrics whose ranks are averaged: the paper's, those of its Tables 6 and 10 and of Figure 7."""
+
+CLEARLY = 2
+"""How many standard errors an attack must lie behind another to be called clearly worse."""
+
+
+def ranking_tables(result: EvaluationResult, editor: str) -> tuple[Table, ...]:
+    """Return a table of ranks for each budget that several attacks share, in the order of the result.
+
+    Args:
+        result: The result of an evaluation.
+        editor: Name of the editor.
+    """
+    budgets: dict[str, list[MethodResult]] = {}
+    for method in editor_methods(result, editor):
+        if method.attack is not None:
+            budgets.setdefault(budget_text(method.attack.threat_model), []).append(method)
+    return tuple(_ranking(result, budget, methods) for budget, methods in budgets.items() if len(methods) > 1)
+
+
+def _ranking(result: EvaluationResult, budget: str, methods: Sequence[MethodResult]) -> Table:
+    metrics = [metric for name in RANKED if (metric := result.metric(name)) and _tells_apart(metric, methods)]
+    by_metric = [ranks([_similarity(method, metric) for method in methods]) for metric in metrics]
+    # Without a metric that tells the attacks apart all of them are in the middle.
+    means = [sum(own) / len(own) for own in zip(*by_metric, strict=True)] or [(len(methods) + 1) / 2] * len(methods)
+    columns = [
+        [Cell(title) for title in method_titles(methods)],
+        [Cell(number(mean, 1), best=mean == min(means) < max(means)) for mean in means],
+        *(_rank_cells(metric, methods, own) for metric, own in zip(metrics, by_metric, strict=True)),
+    ]
+    rows = [Row(cells) for cells in zip(*columns, strict=True)]
+    order = sorted(range(len(methods)), key=means.__getitem__)
+    header = (Column("Method", numeric=False), Column("Mean rank"), *(Column(metric.label) for metric in metrics))
+    notes = [
+        f"Ranks of the {len(methods)} rows with this budget; 1 leaves the edit least similar to that of the original, "
+        "or to its prompt. ≈: behind the first by less than two standard errors of the difference over the cases, so "
+        "perhaps by chance; of a set metric that is not known. Metrics by which all rows are equal are left out.",
+    ]
+    if len(by_metric) > 1:
+        notes.append(
+            f"Agreement of the metrics on the ranks, Kendall's W: {number(concordance(by_metric), 2)} (1: all give the "
+            "same ranks, 0: they have nothing in common)."
+        )
+    return Table(f"Ranking at {budget}", header, tuple(rows[index] for index in order), tuple(notes))
+
+
+def _tells_apart(metric: MetricInfo, methods: Sequence[MethodResult]) -> bool:
+    return len({method.metrics[metric.name].mean for method in methods if metric.name in method.metrics}) > 1 and all(
+        metric.name in method.metrics for method in methods
+    )
+
+
+def _similarity(method: MethodResult, metric: MetricInfo) -> float:
+    """Return a mean so that a smaller one is a better protection."""
+    mean = method.metrics[metric.name].mean
+    return mean if metric.higher_is_more_similar else -mean
+
+
+def _rank_cells(metric: MetricInfo, methods: Sequence[MethodResult], own: Sequence[float]) -> list[Cell]:
+    first = methods[min(range(len(methods)), key=own.__getitem__)]
+    cells = []
+    for method, rank in zip(methods, own, strict=True):
+        best = rank == min(own)
+        text = f"{rank:g}"
+        cells.append(Cell(text if best or _is_clearly_worse(metric, method, first) else f"{text} ≈", best=best))
+    return cells
+
+
+def _is_clearly_worse(metric: MetricInfo, method: MethodResult, first: MethodResult) -> bool:
+    """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise."""
+    scores = [[case.scores.get(metric.name) for case in row.cases] for row in (method, first)]
+    paired = [(own, best) for own, best in zip(*scores, strict=True) if own is not None and best is not None]
+    if len(paired) < 2:
+        return True
+    difference, error = paired_difference(*zip(*paired, strict=True))
+    return abs(difference) >= CLEARLY * error

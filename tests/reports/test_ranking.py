@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from photoguard_eval.reports.ranking import ranking_tables
+from photoguard_eval.reports.tables import editor_tables
+from tests.reports.example import TITLES
+
+
+def with_budgets(result, budgets):
+    """Give the attacks other budgets, in order."""
+
+    def changed(method, epsilon):
+        threat_model = method.attack.threat_model.model_copy(update={"epsilon": epsilon})
+        label = f"{method.attack.label},epsilon={epsilon}"
+        attack = method.attack.model_copy(update={"threat_model": threat_model, "label": label})
+        return method.model_copy(update={"attack": attack})
+
+    methods = [changed(method, budgets[index % len(budgets)]) for index, method in enumerate(result.methods)]
+    return result.model_copy(update={"methods": tuple(methods)})
+
+
+def with_scores(result, attack, metric, values):
+    """Replace an attack's scores by one metric, case by case, and leave the mean as it is."""
+
+    def changed(method):
+        if method.attack.label != attack:
+            return method
+        cases = [
+            case.model_copy(update={"scores": {**case.scores, metric: value}})
+            for case, value in zip(method.cases, values, strict=True)
+        ]
+        return method.model_copy(update={"cases": tuple(cases)})
+
+    return result.model_copy(update={"methods": tuple(changed(method) for method in result.methods)})
+
+
+def column(table, label):
+    index = [heading.label for heading in table.header].index(label)
+    return {row.cells[0].text: row.cells[index] for row in table.rows}
+
+
+def test_rows_are_ordered_by_their_mean_rank(result):
+    (table,) = ranking_tables(result, "inpaint")
+    assert table.title == "Ranking at ℓ∞ 16/255"
+    assert [row.cells[0].text for row in table.rows] == [TITLES[name] for name in ("diffusion", "encoder", "noise")]
+    assert [row.cells[1].text for row in table.rows] == ["1.0", "2.0", "3.0"]
+    assert [row.cells[1].best for row in table.rows] == [True, False, False]
+
+
+def test_every_metric_of_the_paper_that_tells_the_rows_apart_is_ranked(result):
+    (table,) = ranking_tables(result, "inpaint")
+    headings = [heading.label for heading in table.header]
+    # By recall all rows are equal, and KID is not the paper's.
+    expected = ["FID", "Precision", "SSIM", "PSNR", "VIFp", "FSIM", "SR-SIM", "GMSD", "VSI", "DSS", "HaarPSI"]
+    assert headings == ["Method", "Mean rank", *expected, "CLIP similarity"]
+    assert [column(table, "GMSD")[TITLES[name]].text for name in ("diffusion", "encoder", "noise")] == ["1", "2", "3"]
+
+
+def test_metrics_may_disagree(result):
+    (table,) = ranking_tables(result, "img2img")
+    assert column(table, "SSIM")[TITLES["noise"]].best
+    assert column(table, "PSNR")[TITLES["diffusion"]].best
+    assert "Kendall's W" in table.notes[1]
+    assert "W: 1.00" in ranking_tables(result, "inpaint")[0].notes[1]
+    assert "W: 1.00" not in table.notes[1]
+
+
+def test_a_lead_within_two_standard_errors_is_marked(result):
+    uneven = with_scores(result, "encoder", "ssim", [0.0, 0.3, 0.9, 1.2])
+    (table,) = ranking_tables(uneven, "inpaint")
+    assert column(table, "SSIM")[TITLES["encoder"]].text == "2 ≈"
+    assert column(table, "SSIM")[TITLES["noise"]].text == "3"
+    assert column(table, "PSNR")[TITLES["encoder"]].text == "2"
+    assert column(table, "FID")[TITLES["encoder"]].text == "2"
+
+
+def test_rows_are_ranked_among_those_of_the_same_budget(result):
+    tables = ranking_tables(with_budgets(result, [16 / 255, 8 / 255, 8 / 255]), "inpaint")
+    assert [table.title for table in tables] == ["Ranking at ℓ∞ 8/255"]
+    assert [row.cells[1].text for row in tables[0].rows] == ["1.0", "2.0"]
+
+
+def test_equal_rows_share_the_middle(result):
+    twins = [method for method in result.methods if method.attack.label == "encoder"]
+    other = [
+        method.model_copy(update={"attack": method.attack.model_copy(update={"label": "encoder,x=1"})})
+        for method in twins
+    ]
+    (table,) = ranking_tables(result.model_copy(update={"methods": (*twins, *other)}), "inpaint")
+    assert [row.cells[1].text for row in table.rows] == ["1.5", "1.5"]
+    assert not any(cell.best for row in table.rows for cell in row.cells)
+    assert len(table.header) == 2
+
+
+@pytest.mark.parametrize(("editor", "label"), [("img2img", "SSIM ↑"), ("inpaint", "CLIP similarity ↑")])
+def test_best_is_the_best_of_the_rows_with_the_same_budget(result, editor, label):
+    """By SSIM the noise is ahead of both attacks in variations, but alone with its budget."""
+    tables = editor_tables(with_budgets(result, [16 / 255, 8 / 255, 8 / 255]), editor)[1:]
+    table = next(found for found in tables if label in [heading.label for heading in found.header])
+    best = [title for title, cell in column(table, label).items() if cell.best]
+    assert best == [TITLES["diffusion"]]
