@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from photoguard_eval.evaluation.results import CaseInfo, CaseResult, EvaluationResult
+from photoguard_eval.evaluation.results import CaseInfo, CaseResult, EvaluationResult, MethodResult
 from photoguard_eval.reports.naming import (
     NO_IMMUNIZATION,
     decimals_for,
     editor_methods,
     editor_text,
+    label_without_budget,
     method_titles,
     number,
     short_title,
@@ -22,6 +23,9 @@ from photoguard_eval.reports.pictures import (
     embed,
     embed_perturbation,
 )
+
+MOST_PICTURES = 1000
+"""Of an editor, so that a board of many attacks stays a page that a browser opens."""
 
 SHOWN_SCORES = ("ssim", "psnr", "clip_similarity")
 """Scores under each edit."""
@@ -63,10 +67,17 @@ class ImageView:
 
 @dataclass(frozen=True)
 class Gallery:
-    """All images under one editor; the first column is without immunization, then comes one per attack."""
+    """Images under one editor; the first column is without immunization, then comes one per attack.
+
+    Attributes:
+        columns: Headings.
+        images: The images.
+        left_out: Sentences about what is not shown because it would be too much.
+    """
 
     columns: tuple[str, ...]
     images: tuple[ImageView, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def scaled(self) -> bool:
@@ -82,26 +93,62 @@ class Gallery:
 def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) -> Gallery:
     """Collect the pictures of an editor, grouped by image, so that what prompts share stands there once.
 
+    Of more than `MOST_PICTURES`, attacks that are there with several budgets are shown with the largest, and then the
+    first images alone.
+
     Raises:
         StoreError: If a picture is missing.
     """
-    curator = _Curator(result, editor, images)
     by_image: dict[str, list[int]] = {}
     for index, case in enumerate(result.cases):
         by_image.setdefault(case.image_id, []).append(index)
-    views = tuple(ImageView(name, tuple(curator.lineups(indices))) for name, indices in by_image.items())
-    return Gallery((NO_IMMUNIZATION, *curator.titles), views)
+    methods = every = editor_methods(result, editor)
+    left_out = []
+    if _count_pictures(by_image.values(), methods) > MOST_PICTURES:
+        methods = _with_largest_budgets(every)
+        if len(methods) < len(every):
+            left_out.append(f"Of {len(every)} rows {len(methods)} are shown: each attack with its largest budget.")
+    shown = dict(by_image)
+    while len(shown) > 1 and _count_pictures(shown.values(), methods) > MOST_PICTURES:
+        shown.popitem()
+    if len(shown) < len(by_image):
+        left_out.append(
+            f"Of {len(by_image)} images the first {len(shown)} are shown. A run with fewer attacks and the same store "
+            "shows more, and computes nothing again."
+        )
+    curator = _Curator(result, editor, methods, images)
+    views = tuple(ImageView(name, tuple(curator.lineups(indices))) for name, indices in shown.items())
+    return Gallery((NO_IMMUNIZATION, *curator.titles), views, tuple(left_out))
+
+
+def _count_pictures(groups: Iterable[Sequence[int]], methods: Sequence[MethodResult]) -> int:
+    """Count at least the pictures of some images, each given by its cases: two rows of each image, one of each case."""
+    return sum(2 + len(indices) for indices in groups) * (1 + len(methods))
+
+
+def _with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
+    largest: dict[str, float] = {}
+    for method in methods:
+        name = label_without_budget(method)
+        largest[name] = max(largest.get(name, 0.0), _epsilon(method))
+    return tuple(method for method in methods if _epsilon(method) == largest[label_without_budget(method)])
+
+
+def _epsilon(method: MethodResult) -> float:
+    return method.attack.threat_model.epsilon if method.attack else 0.0
 
 
 class _Curator:
     """Makes the rows of pictures of one editor; cases are given by their place in the result."""
 
-    def __init__(self, result: EvaluationResult, editor: str, images: ReportImages) -> None:
+    def __init__(
+        self, result: EvaluationResult, editor: str, methods: Sequence[MethodResult], images: ReportImages
+    ) -> None:
         self._result = result
         self._editor = editor
         self._images = images
         self._original = result.original(editor)
-        self._methods = editor_methods(result, editor)
+        self._methods = methods
         self.titles = tuple(short_title(title) for title in method_titles(self._methods))
 
     def lineups(self, indices: Sequence[int]) -> Iterator[Lineup]:

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo, Summary, ThreatModelInfo
+from photoguard_eval.evaluation.results import (
+    EvaluationResult,
+    MethodResult,
+    MetricInfo,
+    Summary,
+    ThreatModelInfo,
+)
 
 if TYPE_CHECKING:
     from photoguard_eval.attacks import ThreatModel
@@ -94,6 +100,17 @@ def short_title(title: str) -> str:
     """Shorten the paper's form of a title for figures: "Immunization (Encoder attack)" is "Encoder attack"."""
     found = _PAPER_TITLE.match(title)
     return found.group(1) + found.group(2) if found else title
+
+
+def label_without_budget(method: MethodResult) -> str:
+    """Return what the rows of attacks with the same arguments but for ε share, the norm included."""
+    norm = method.attack.threat_model.norm if method.attack else ""
+    return f"{without_epsilon(method_label(method))} {norm}"
+
+
+def without_epsilon(text: str) -> str:
+    """Leave ε out of a label, or of a title with one."""
+    return re.sub(r",epsilon=[^,;)\]]*", "", text)
 
 
 def column_label(metric: MetricInfo) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
 from photoguard_eval.reports.figures import COLOURS, INK, PANEL_INCHES
-from photoguard_eval.reports.naming import editor_methods, editor_text, method_titles, short_title
+from photoguard_eval.reports.naming import (
+    editor_methods,
+    editor_text,
+    label_without_budget,
+    method_titles,
+    short_title,
+    without_epsilon,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,9 +52,9 @@ def families(result: EvaluationResult, editor: str) -> tuple[Family, ...]:
     ]
     groups: dict[str, list[MethodResult]] = {}
     for method in methods:
-        groups.setdefault(_without_budget(method), []).append(method)
+        groups.setdefault(label_without_budget(method), []).append(method)
     representatives = [rows[0] for rows in groups.values()]
-    titles = [_strip_epsilon(short_title(title)) for title in method_titles(representatives)]
+    titles = [without_epsilon(short_title(title)) for title in method_titles(representatives)]
     return tuple(
         Family(title, tuple(sorted(rows, key=_epsilon))) for title, rows in zip(titles, groups.values(), strict=True)
     )
@@ -128,12 +134,3 @@ def _is_floor(family: Family) -> bool:
 def _epsilon(row: MethodResult) -> float:
     assert row.attack is not None
     return row.attack.threat_model.epsilon
-
-
-def _without_budget(row: MethodResult) -> str:
-    assert row.attack is not None
-    return f"{_strip_epsilon(row.attack.label)} {row.attack.threat_model.norm}"
-
-
-def _strip_epsilon(label: str) -> str:
-    return re.sub(r",epsilon=[^,;)\]]*", "", label)

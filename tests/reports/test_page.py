@@ -179,6 +179,34 @@ def test_an_attack_that_sees_the_prompt_shows_an_image_for_each(result):
     assert [picture is not None for picture in lineups[2].pictures] == [False, False, True, False]
 
 
+def test_a_board_of_many_rows_shows_the_largest_budgets_and_then_fewer_images(result, gate, monkeypatch):
+    encoder = result.method("encoder", "inpaint")
+    small = encoder.attack.threat_model.model_copy(update={"epsilon": 4 / 255})
+    smaller = encoder.attack.model_copy(update={"label": "encoder,epsilon=4/255", "threat_model": small})
+    board = result.model_copy(
+        update={
+            "methods": (*result.methods, encoder.model_copy(update={"attack": smaller})),
+            "editors": {"inpaint": {}},
+        }
+    )
+
+    def shown(most):
+        monkeypatch.setattr("photoguard_eval.reports.gallery.MOST_PICTURES", most)
+        gallery = make_gallery(board, "inpaint", ExampleImages())
+        return len(gallery.columns), [image.name for image in gallery.images], gallery.left_out
+
+    # Two images with two rows and two cases each: 8 rows of pictures in as many columns as there are.
+    assert shown(40) == (5, ["cat", "dog"], ())
+    columns, images, (rows_left_out,) = shown(39)
+    assert (columns, images) == (4, ["cat", "dog"])
+    assert rows_left_out == "Of 4 rows 3 are shown: each attack with its largest budget."
+    columns, images, left_out = shown(31)
+    assert (columns, images) == (4, ["cat"])
+    assert left_out[1].startswith("Of 2 images the first 1 are shown.")
+    assert left_out[1] in render_page(board, gate, ExampleImages())
+    assert shown(1)[1] == ["cat"]
+
+
 def test_identifiers_are_unique_and_links_lead_somewhere(tree):
     def collect(element, name):
         own = [element.attributes[name]] if name in element.attributes else []
