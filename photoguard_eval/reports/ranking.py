@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
 from photoguard_eval.evaluation.statistics import concordance, paired_difference, ranks
@@ -38,14 +39,14 @@ def _ranking(result: EvaluationResult, budget: str, methods: Sequence[MethodResu
     columns = [
         [Cell(title) for title in method_titles(methods)],
         [Cell(number(mean, 1), best=mean == min(means) < max(means)) for mean in means],
-        *(_rank_cells(metric, methods, own) for metric, own in zip(metrics, by_metric, strict=True)),
+        *(_rank_cells(result, metric, methods, own) for metric, own in zip(metrics, by_metric, strict=True)),
     ]
     rows = [Row(cells) for cells in zip(*columns, strict=True)]
     order = sorted(range(len(methods)), key=means.__getitem__)
     header = (Column("Method", numeric=False), Column("Mean rank"), *(Column(metric.label) for metric in metrics))
     notes = [
         f"Ranks of the {len(methods)} rows with this budget; 1 leaves the edit least similar to that of the original, "
-        "or to its prompt. ≈: behind the first by less than two standard errors of the difference over the cases, so "
+        "or to its prompt. ≈: behind the first by less than two standard errors of the difference over the images, so "
         "perhaps by chance; of a set metric that is not known. Metrics by which all rows are equal are left out.",
     ]
     if len(by_metric) > 1:
@@ -68,21 +69,30 @@ def _similarity(method: MethodResult, metric: MetricInfo) -> float:
     return mean if metric.higher_is_more_similar else -mean
 
 
-def _rank_cells(metric: MetricInfo, methods: Sequence[MethodResult], own: Sequence[float]) -> list[Cell]:
+def _rank_cells(
+    result: EvaluationResult, metric: MetricInfo, methods: Sequence[MethodResult], own: Sequence[float]
+) -> list[Cell]:
     first = methods[min(range(len(methods)), key=own.__getitem__)]
     cells = []
     for method, rank in zip(methods, own, strict=True):
         best = rank == min(own)
         text = f"{rank:g}"
-        cells.append(Cell(text if best or _is_clearly_worse(metric, method, first) else f"{text} ≈", best=best))
+        clear = best or _is_clearly_worse(result, metric, method, first)
+        cells.append(Cell(text if clear else f"{text} ≈", best=best))
     return cells
 
 
-def _is_clearly_worse(metric: MetricInfo, method: MethodResult, first: MethodResult) -> bool:
-    """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise."""
-    scores = [[case.scores.get(metric.name) for case in row.cases] for row in (method, first)]
-    paired = [(own, best) for own, best in zip(*scores, strict=True) if own is not None and best is not None]
-    if len(paired) < 2:
+def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, method: MethodResult, first: MethodResult) -> bool:
+    """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise.
+
+    The prompts of an image share its perturbation, so that images are compared, not cases.
+    """
+    by_image: dict[str, list[tuple[float, float]]] = {}
+    for info, own, best in zip(result.cases, method.cases, first.cases, strict=True):
+        if metric.name in own.scores and metric.name in best.scores:
+            by_image.setdefault(info.image_id, []).append((own.scores[metric.name], best.scores[metric.name]))
+    if len(by_image) < 2:
         return True
-    difference, error = paired_difference(*zip(*paired, strict=True))
+    means = [[fmean(scores) for scores in zip(*pairs, strict=True)] for pairs in by_image.values()]
+    difference, error = paired_difference(*zip(*means, strict=True))
     return abs(difference) >= CLEARLY * error

@@ -1,4 +1,4 @@
-"""The network of the amortised attack: trained on scenes of the domain to do what the diffusion attack does to each."""
+"""The network of the amortised attack: trained on scenes of the domain to do what an attack does to each of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.random import Generator
 from torch import nn
 
-from photoguard_eval.attacks import AttackBatch, DiffusionAttack
+from photoguard_eval.attacks import AttackBatch, DiffusionAttack, EncoderAttack, GradientAttack
 from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
 from photoguard_eval.diffusion import EDITORS, Editor, EditSettings
 from photoguard_eval.randomness import CaseGenerators, derive_seed
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
 
 class AmortisedTask:
-    """A network that minimises the diffusion attack's loss over images instead of over the perturbation of one.
+    """A network that minimises an attack's loss over images instead of over the perturbation of one.
 
-    Even steps attack inpainting, odd ones variations, for which the mask is empty: one network serves both.
+    The loss is the encoder attack's until `refine`, then the diffusion attack's: a step of the latter takes many times
+    as long, and from nothing hardly anything is learnt by it. Even steps attack inpainting, odd ones variations, for
+    which the mask is empty: one network serves both.
     """
 
     def __init__(self, settings: Settings, glyphs: Glyphs, model: LatentDiffusion) -> None:
         """Make the network.
 
         Args:
-            settings: Of the training.
+            settings: Of the first part of the training.
             glyphs: What draws the objects.
             model: What is attacked.
         """
@@ -47,6 +49,15 @@ class AmortisedTask:
         self.glyphs = glyphs
         self.model = model
         # One gradient step of the attack is one evaluation of its loss here.
+        self.attack: GradientAttack = EncoderAttack(steps=1)
+
+    def refine(self, settings: Settings) -> None:
+        """Go over to the diffusion attack's loss.
+
+        Args:
+            settings: Of the second part of the training.
+        """
+        self.settings = settings
         self.attack = DiffusionAttack(steps=1)
 
     def losses(self, step: int) -> Mapping[str, torch.Tensor]:

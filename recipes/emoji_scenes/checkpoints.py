@@ -124,7 +124,9 @@ CLIP_SETTINGS = Settings(
 
 CLIP = "clip"
 
-AMORTISED_SETTINGS = Settings(steps=1000, batch_size=8, learning_rate=1e-3, warmup=50, decay=400, seed=51, average=0.99)
+AMORTISED_COARSE = Settings(steps=3000, batch_size=16, learning_rate=1e-3, warmup=50, decay=600, seed=51, average=0.99)
+AMORTISED_FINE = Settings(steps=600, batch_size=8, learning_rate=4e-4, warmup=30, decay=300, seed=52, average=0.99)
+"""By the encoder attack's loss, then by the diffusion attack's."""
 
 AMORTISED, ATTACKED = "amortised-a", "inpaint-a"
 """The network of the amortised attack, and the model that it was trained against."""
@@ -228,9 +230,11 @@ class Workshop:
         return task
 
     def _amortised(self) -> AmortisedTask:
-        settings = self._adapted(AMORTISED_SETTINGS)
-        task = AmortisedTask(settings, self.glyphs, load_model(str(self._finished(ATTACKED))))
-        train(task, settings, self.training / AMORTISED)
+        coarse, fine = self._adapted(AMORTISED_COARSE), self._adapted(AMORTISED_FINE)
+        task = AmortisedTask(coarse, self.glyphs, load_model(str(self._finished(ATTACKED))))
+        train(task, coarse, self.training / AMORTISED)
+        task.refine(fine)
+        train(task, fine, self.training / f"{AMORTISED}-fine")
         return task
 
     def _adapted(self, settings: Settings) -> Settings:
@@ -239,7 +243,7 @@ class Workshop:
 
     def _carry_record(self, name: str) -> None:
         """Put beside a finished checkpoint how each of its parts was trained, those taken from others included."""
-        stages = [name]
+        stages = [name, f"{name}-fine"] if name == AMORTISED else [name]
         if name in DENOISERS:
             recipe = DENOISERS[name]
             autoencoder = recipe.autoencoder

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 
 from photoguard_eval import load_model
+from photoguard_eval.attacks import AmortisedAttack, DiffusionAttack, EncoderAttack
 from photoguard_eval.diffusion import EDITORS, EditSettings
 from photoguard_eval.metrics.prompt import TextImageModel
 from recipes.emoji_scenes import cards, checkpoints, latents
@@ -16,7 +17,7 @@ from recipes.emoji_scenes.batches import CONTRASTED, draw_batch, draw_contrastin
 from recipes.emoji_scenes.checkpoints import AUTOENCODERS, DENOISERS, NAMES, Workshop
 from recipes.emoji_scenes.denoiser import DenoiserTask
 from recipes.emoji_scenes.latents import Latents
-from recipes.emoji_scenes.training import Settings, step_generator
+from recipes.emoji_scenes.training import Settings, step_generator, train
 from recipes.emoji_scenes.vocabulary import LOOKS, is_held_out
 from tests.recipes.test_emoji_scenes import drawn_glyph
 
@@ -31,7 +32,8 @@ def small(monkeypatch):
         monkeypatch.setitem(AUTOENCODERS, name, small_recipe)
     for name, recipe in DENOISERS.items():
         monkeypatch.setitem(DENOISERS, name, replace(recipe, widths=(32, 32, 32), scenes=8, coarse=SMALL, fine=SMALL))
-    monkeypatch.setattr(checkpoints, "CLIP_SETTINGS", SMALL)
+    for name in ("CLIP_SETTINGS", "AMORTISED_COARSE", "AMORTISED_FINE"):
+        monkeypatch.setattr(checkpoints, name, SMALL)
     monkeypatch.setattr(latents, "SHARD_SIZE", 8)
     monkeypatch.setattr(latents, "CHUNK", 4)
 
@@ -158,8 +160,27 @@ def test_cards_say_what_was_measured_and_how_it_was_made(workshop, tmp_path, mon
     assert not (tmp_path / "output" / "text-to-image-a").exists()
 
 
+def test_the_network_of_the_amortised_attack_is_made_in_two_parts(workshop, tmp_path, monkeypatch):
+    trained = []
+
+    def follow(task, settings, folder):
+        train(task, settings, folder)
+        trained.append((folder.name, type(task).__name__, getattr(task, "attack", None)))
+
+    monkeypatch.setattr(checkpoints, "train", follow)
+    workshop.make("amortised-a")
+    parts = [(folder, type(attack)) for folder, task, attack in trained if task == "AmortisedTask"]
+    assert parts == [("amortised-a", EncoderAttack), ("amortised-a-fine", DiffusionAttack)]
+    folder = tmp_path / "output" / "amortised-a"
+    assert list(json.loads((folder / "training.json").read_text())) == ["amortised-a", "amortised-a-fine"]
+    images = torch.full((1, 3, 64, 64), 0.5)
+    perturbation = AmortisedAttack(network=str(folder)).network(images, torch.zeros(1, 1, 64, 64))
+    assert perturbation.abs().max() > 0
+
+
 def test_every_checkpoint_has_another_seed():
-    seeds = [checkpoints.CLIP_SETTINGS.seed, checkpoints.AMORTISED_SETTINGS.seed]
+    seeds = [checkpoints.CLIP_SETTINGS.seed, checkpoints.AMORTISED_COARSE.seed]
+    seeds += [checkpoints.AMORTISED_FINE.seed]
     seeds += [settings.seed for recipe in DENOISERS.values() for settings in (recipe.coarse, recipe.fine)]
     for recipe in AUTOENCODERS.values():
         seeds += [settings.seed for settings in (recipe.joint, recipe.decoder, recipe.polish)]

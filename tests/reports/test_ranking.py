@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from photoguard_eval.evaluation.statistics import paired_difference
 from photoguard_eval.reports.ranking import ranking_tables
 from photoguard_eval.reports.tables import editor_tables
 from tests.reports.example import TITLES
@@ -73,6 +74,19 @@ def test_a_lead_within_two_standard_errors_is_marked(result):
     assert column(table, "SSIM")[TITLES["noise"]].text == "3"
     assert column(table, "PSNR")[TITLES["encoder"]].text == "2"
     assert column(table, "FID")[TITLES["encoder"]].text == "2"
+
+
+def test_prompts_of_an_image_are_not_independent(result):
+    """Of two images one has another lead than the other; that each has it twice tells nothing more."""
+    leads = [0.05, 0.05, 0.35, 0.35]
+    diffusion = [case.scores["ssim"] for case in result.method("diffusion", "inpaint").cases]
+    uneven = with_scores(
+        result, "encoder", "ssim", [score + lead for score, lead in zip(diffusion, leads, strict=True)]
+    )
+    difference, error = paired_difference(leads, [0.0] * 4)
+    assert difference > 2 * error
+    (table,) = ranking_tables(uneven, "inpaint")
+    assert column(table, "SSIM")[TITLES["encoder"]].text == "2 ≈"
 
 
 def test_rows_are_ranked_among_those_of_the_same_budget(result):
