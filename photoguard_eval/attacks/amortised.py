@@ -30,7 +30,7 @@ class AmortisedAttack(Attack):
     """Add ε · tanh(g(x, m)) for a network g that was trained on other images to minimise an attack's loss (DiffVax).
 
     `python -m recipes.emoji_scenes amortised-a` trains a network on emoji scenes against inpaint-a, with the loss of
-    the diffusion attack. The perturbation is scaled to the budget.
+    the encoder attack and then with that of the diffusion attack. The perturbation is scaled to the budget.
     """
 
     name = "amortised"

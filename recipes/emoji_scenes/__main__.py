@@ -1,7 +1,7 @@
 """python -m recipes.emoji_scenes COMMAND: makes the embedded domain, from nothing.
 
-`all` trains every checkpoint in order, makes the dataset and measures the quality; a checkpoint's name makes that one.
-Each goes on where an earlier run stopped.
+`all` trains every checkpoint in order, makes the dataset and measures the quality; a checkpoint's name makes and
+measures that one. Each goes on where an earlier run stopped.
 """
 
 from __future__ import annotations
@@ -87,12 +87,11 @@ def _work_on_checkpoints(options: argparse.Namespace, font: EmojiFont) -> None:
 
     torch.set_num_threads(options.threads)
     workshop = Workshop(options.training, options.output, font, options.precision, options.compile, options.shorten)
-    names = NAMES if options.command == "all" else [options.command]
+    names = [options.command] if options.command in NAMES else NAMES
     for name in names:
-        if name != "evaluate":
+        if options.command != "evaluate":
             workshop.make(name)
-    if options.command in ("all", "evaluate"):
-        measure_and_describe(options.output, font)
+    measure_and_describe(options.output, font, names)
 
 
 if __name__ == "__main__":

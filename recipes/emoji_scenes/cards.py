@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from photoguard_eval import resources
 from photoguard_eval.diffusion import load_model
 from photoguard_eval.files import write_atomically
 from photoguard_eval.metrics.prompt import TextImageModel
@@ -58,9 +59,9 @@ MEASURES = {
     "colour_found": Measure("colour recognised by the CLIP among all seven", "≥ 0.9"),
     "retrieval_of_64": Measure("caption of a held-out scene found among 64 (512 scenes)", "≥ 0.95"),
     "inpaint_loss_of_noise": Measure("diffusion attack's loss under random noise, inpainting (24 scenes)"),
-    "inpaint_loss_of_network": Measure("likewise under the network's perturbation", "lower"),
+    "inpaint_loss_of_network": Measure("likewise under the network's perturbation", "≥ 25 % lower"),
     "img2img_loss_of_noise": Measure("diffusion attack's loss under random noise, variations (24 scenes)"),
-    "img2img_loss_of_network": Measure("likewise under the network's perturbation", "lower"),
+    "img2img_loss_of_network": Measure("likewise under the network's perturbation", "≥ 25 % lower"),
 }
 
 PURPOSE = {
@@ -75,16 +76,17 @@ TASK = {CLIP: "zero-shot-image-classification", AMORTISED: "image-to-image"}
 """The hub's name for what a checkpoint does, where it is not to draw."""
 
 
-def measure_and_describe(folder: Path, glyphs: Glyphs) -> None:
-    """Measure every checkpoint of a folder; write `quality.json` and the card `README.md` into each.
+def measure_and_describe(folder: Path, glyphs: Glyphs, names: Collection[str]) -> None:
+    """Measure checkpoints of a folder; write `quality.json` and the card `README.md` into each.
 
     Args:
-        folder: Holds the checkpoints' folders; at least the CLIP, which measures the others.
+        folder: Holds the checkpoints' folders. The CLIP measures denoisers: without one there, the package's does.
         glyphs: What draws the held-out scenes.
+        names: Which, as far as they are there.
     """
-    clip = TextImageModel(str(folder / CLIP))
+    clip = TextImageModel(str(folder / CLIP if (folder / CLIP).is_dir() else resources.CHECKPOINTS / CLIP))
     for name in (*DENOISERS, CLIP, AMORTISED):
-        if not (folder / name).is_dir():
+        if name not in names or not (folder / name).is_dir():
             continue
         quality = {key: round(value, 4) for key, value in _measure(name, folder / name, clip, glyphs).items()}
         write_atomically(folder / name / QUALITY, json.dumps(quality, indent=1).encode())

@@ -151,13 +151,17 @@ def test_cards_say_what_was_measured_and_how_it_was_made(workshop, tmp_path, mon
     for name in ("inpaint-a", "clip"):
         workshop.make(name)
     monkeypatch.setattr(cards, "_measure", lambda *arguments: {"place_found": 0.5})
-    cards.measure_and_describe(tmp_path / "output", drawn_glyph)
+    cards.measure_and_describe(tmp_path / "output", drawn_glyph, NAMES)
     card = (tmp_path / "output" / "inpaint-a" / "README.md").read_text()
     assert "| place of the prompt recognised by the CLIP among all ten | 0.5 | ≥ 0.95 |" in card
     assert "`python -m recipes.emoji_scenes inpaint-a`" in card
     assert "vae-a-decoder: 2 steps of 4 images" in card
     assert json.loads((tmp_path / "output" / "clip" / "quality.json").read_text()) == {"place_found": 0.5}
     assert not (tmp_path / "output" / "text-to-image-a").exists()
+    monkeypatch.setattr(cards, "_measure", lambda *arguments: {"place_found": 0.75})
+    cards.measure_and_describe(tmp_path / "output", drawn_glyph, ["inpaint-a"])
+    measured = [json.loads((tmp_path / "output" / name / "quality.json").read_text()) for name in ("inpaint-a", "clip")]
+    assert measured == [{"place_found": 0.75}, {"place_found": 0.5}]
 
 
 def test_the_network_of_the_amortised_attack_is_made_in_two_parts(workshop, tmp_path, monkeypatch):

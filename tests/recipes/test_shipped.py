@@ -57,8 +57,9 @@ def test_what_was_measured_reaches_the_targets():
     assert quality["clip"]["retrieval_of_64"] >= 0.95
     assert quality["text-to-image-a"]["object_found"] >= 0.9
     assert quality["text-to-image-a"]["colour_found"] >= 0.9
-    assert quality["amortised-a"]["inpaint_loss_of_network"] < quality["amortised-a"]["inpaint_loss_of_noise"]
-    assert quality["amortised-a"]["img2img_loss_of_network"] < quality["amortised-a"]["img2img_loss_of_noise"]
+    amortised = quality["amortised-a"]
+    assert amortised["inpaint_loss_of_network"] <= 0.75 * amortised["inpaint_loss_of_noise"]
+    assert amortised["img2img_loss_of_network"] <= 0.75 * amortised["img2img_loss_of_noise"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
