@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from photoguard_eval.diffusion import Editor, LatentDiffusion
 
 
+GUESSED_PROMPTS = ("on a beach", "in the snow", "in the city", "in a forest")
+"""Where photographs are often moved to."""
+
+
 @register_attack
 class EnsembleAttack(Attack):
     """Run several attacks and keep, for each image, the one that changes the attacker's own edits most.
 
     The choice is made on the model that the attacker has, with prompts and seeds of its own: how far edits of each
-    candidate lie from edits of the original under the same noise, as a root mean square over the image.
+    candidate lie from edits of the original under the same noise, as a root mean square over the image. Under the empty
+    prompt the diffusion attack, which is made for it, would be taken for more than it is.
     """
 
     name = "ensemble"
@@ -47,6 +52,7 @@ class EnsembleAttack(Attack):
         norm: Norm = "linf",
         steps: int | None = None,
         trials: int = 4,
+        prompts: str = "+".join(GUESSED_PROMPTS),
         denoising_steps: int = 10,
     ) -> None:
         """Choose the attacks.
@@ -58,6 +64,7 @@ class EnsembleAttack(Attack):
             norm: Its norm.
             steps: Gradient steps of each that is given none; by default its own.
             trials: Edits by which a candidate is judged, each with its own seed.
+            prompts: What the attacker supposes an edit to be for, joined by "+"; the trials take them in turn.
             denoising_steps: Steps of each.
 
         Raises:
@@ -67,6 +74,9 @@ class EnsembleAttack(Attack):
         self.members = [_member(spec, epsilon, norm, steps) for spec in attacks.split("+")]
         if len(self.members) < 2:
             raise ConfigurationError(f"attacks is {attacks!r}; expected at least two, joined by '+'.")
+        self.prompts = [prompt.strip() for prompt in prompts.split("+")]
+        if not all(self.prompts):
+            raise ConfigurationError(f"prompts is {prompts!r}; expected texts joined by '+', none of them empty.")
         self.sees_mask = any(member.instance.sees_mask for member in self.members)
         self.sees_prompt = any(member.instance.sees_prompt for member in self.members)
         super().__init__(epsilon=epsilon, norm=norm)
@@ -110,7 +120,13 @@ class EnsembleAttack(Attack):
         )
         edits = [
             batch.editor.edit(
-                model, images, batch.masks, [""] * len(batch), [seed + trial for seed in seeds], settings, batch.images
+                model,
+                images,
+                batch.masks,
+                [self.prompts[trial % len(self.prompts)]] * len(batch),
+                [seed + trial for seed in seeds],
+                settings,
+                batch.images,
             )
             for trial in range(self.trials)
         ]

@@ -6,7 +6,7 @@ import io
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, Summary
 from photoguard_eval.reports.naming import editor_methods, editor_text, method_titles, short_title
@@ -25,7 +25,13 @@ INK = "#1c1e21"
 
 PANEL_INCHES = (4.4, 3.4)
 BAR_INCHES = 0.8
-"""Width of a bar and its label; a panel of many attacks is wider than `PANEL_INCHES`."""
+"""Width of a bar and its label; a panel of some attacks is wider than `PANEL_INCHES`."""
+
+MOST_UPRIGHT = 10
+"""Bars that stand side by side; more of them lie one below the other, each with its label in a line."""
+
+LYING_BAR_INCHES = 0.22
+LYING_PANEL_INCHES = 6.5
 
 HEADROOM = 1.12
 """Height of the axis over the tallest error bar, so that values can stand above it."""
@@ -57,12 +63,13 @@ def figure_7(result: EvaluationResult, editors: Sequence[str]) -> Figure:
 
     width, height = PANEL_INCHES
     bars = max(len(figure_rows(result, editor)) for editor in editors)
-    panel_width = max(width, BAR_INCHES * bars)
-    figure = Figure(figsize=(panel_width * len(editors), height), layout="constrained")
-    lowest, highest = _limits(result)
+    upright = bars <= MOST_UPRIGHT
+    panel_width = max(width, BAR_INCHES * bars) if upright else LYING_PANEL_INCHES
+    size = (panel_width * len(editors), height if upright else max(height, LYING_BAR_INCHES * bars))
+    figure = Figure(figsize=size, layout="constrained")
     for panel, editor in zip(figure.subplots(1, len(editors), squeeze=False)[0], editors, strict=True):
-        _draw_panel(panel, result, editor)
-        panel.set_ylim(lowest, highest)
+        _draw_panel(panel, result, editor, upright)
+        (panel.set_ylim if upright else panel.set_xlim)(*_limits(result))
     return figure
 
 
@@ -121,43 +128,50 @@ def _interquartile_range(summary: Summary) -> tuple[float, float]:
     return (summary.mean if first is None else first, summary.mean if third is None else third)
 
 
-def _draw_panel(panel: Axes, result: EvaluationResult, editor: str) -> None:
+def _draw_panel(panel: Axes, result: EvaluationResult, editor: str, upright: bool) -> None:
     rows = figure_rows(result, editor)
     summaries = [row.metrics[PROMPT_METRIC] for row in rows]
     positions = list(range(len(rows)))
+    means = [summary.mean for summary in summaries]
     colours = [COLOURS[0], *(COLOURS[1 + index % (len(COLOURS) - 1)] for index in range(len(rows) - 1))]
-    panel.bar(positions, [summary.mean for summary in summaries], color=colours, width=0.7)
     quartiles = [_interquartile_range(summary) for summary in summaries]
     # Centred between the quartiles, since the mean of skewed values may lie outside of them.
-    panel.errorbar(
-        positions,
-        [(first + third) / 2 for first, third in quartiles],
-        yerr=[(third - first) / 2 for first, third in quartiles],
-        fmt="none",
-        ecolor=INK,
-        elinewidth=1.2,
-        capsize=4,
-    )
-    for position, summary, (_, third) in zip(positions, summaries, quartiles, strict=True):
-        top = max(summary.mean, third, 0.0)
+    centres = [(first + third) / 2 for first, third in quartiles]
+    ranges = [(third - first) / 2 for first, third in quartiles]
+    whiskers: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 1.2, "capsize": 4 if upright else 2}
+    if upright:
+        panel.bar(positions, means, color=colours, width=0.7)
+        panel.errorbar(positions, centres, yerr=ranges, **whiskers)
+    else:
+        panel.barh(positions, means, color=colours, height=0.7)
+        panel.errorbar(centres, positions, xerr=ranges, **whiskers)
+        panel.set_ylim(len(rows) - 0.5, -0.5)
+    for position, mean, (_, third) in zip(positions, means, quartiles, strict=True):
+        end = max(mean, third, 0.0)
         panel.annotate(
-            f"{summary.mean:.3f}",
-            (position, top),
-            (0, 3),
+            f"{mean:.3f}",
+            (position, end) if upright else (end, position),
+            (0, 3) if upright else (4, 0),
             textcoords="offset points",
-            ha="center",
+            ha="center" if upright else "left",
+            va="bottom" if upright else "center",
             color=INK,
-            fontsize=9,
+            fontsize=9 if upright else 7,
         )
-    _label_panel(panel, [short_title(title) for title in method_titles(rows)], editor_text(editor).title, rows[0].n)
+    names = [short_title(title) for title in method_titles(rows)]
+    _label_panel(panel, names, f"{editor_text(editor).title}, n = {rows[0].n}", upright)
 
 
-def _label_panel(panel: Axes, names: Sequence[str], title: str, n: int) -> None:
+def _label_panel(panel: Axes, names: Sequence[str], title: str, upright: bool) -> None:
     # Names come from plug-ins: a dollar sign in one is no formula.
-    labels = ["\n".join(textwrap.wrap(name, 11, break_long_words=False)) for name in names]
-    panel.set_xticks(range(len(names)), labels, fontsize=9, color=INK, parse_math=False)
-    panel.set_ylabel("CLIP similarity to the prompt", fontsize=9, color=INK)
-    panel.set_title(f"{title}, n = {n}", fontsize=10, color=INK, parse_math=False)
-    panel.tick_params(axis="both", color=INK, labelcolor=INK, labelsize=9)
+    if upright:
+        labels = ["\n".join(textwrap.wrap(name, 11, break_long_words=False)) for name in names]
+        panel.set_xticks(range(len(names)), labels, fontsize=9, color=INK, parse_math=False)
+        panel.set_ylabel("CLIP similarity to the prompt", fontsize=9, color=INK)
+    else:
+        panel.set_yticks(range(len(names)), list(names), fontsize=7, color=INK, parse_math=False)
+        panel.set_xlabel("CLIP similarity to the prompt", fontsize=9, color=INK)
+    panel.set_title(title, fontsize=10, color=INK, parse_math=False)
+    panel.tick_params(axis="both", color=INK, labelcolor=INK, labelsize=9 if upright else 7)
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(INK)

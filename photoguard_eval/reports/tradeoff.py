@@ -27,7 +27,8 @@ IMPERCEPTIBILITY = "immunized_ssim"
 MARKERS = "osD^vPX*<>"
 """Colours come round again after six attacks, the markers after ten."""
 
-LEGEND_INCHES = 2.6
+LEGEND_INCHES = 3.4
+LEGEND_LINE_INCHES = 0.17
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def tradeoff_figure(result: EvaluationResult, editor: str) -> Figure:
     groups = families(result, editor)
     has_budgets = any(len(family.rows) > 1 for family in groups)
     width, height = PANEL_INCHES
+    height = max(height, LEGEND_LINE_INCHES * (1 + len(groups)))
     panels = 2 if has_budgets else 1
     figure = Figure(figsize=(width * panels + LEGEND_INCHES, height), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False, sharey=True)[0]

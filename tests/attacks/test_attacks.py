@@ -283,6 +283,7 @@ def test_defaults_are_those_of_table_9(name):
         ("ensemble,attacks=encoder(steps=2+noise", "no closing parenthesis"),
         ("ensemble,attacks=encoder(epsilon=4/255)+noise", "a budget of its own"),
         ("ensemble,trials=0", "trials is 0"),
+        ("ensemble,prompts=on a beach+", "none of them empty"),
         ("eot,attack=noise", "follows no gradient"),
         ("eot,purifiers=jpeg+bit-depth", "not differentiable, so no gradient"),
         ("eot,purifiers=jpg", "Did you mean 'jpeg'"),

@@ -268,6 +268,24 @@ def test_an_ensemble_takes_what_changes_the_attacker_s_own_edits_most(embedded):
         assert torch.allclose(chosen, best)
 
 
+def test_an_ensemble_judges_by_edits_after_the_prompts_that_the_attacker_guesses(embedded, monkeypatch):
+    asked, edit = [], Img2ImgEditor.edit
+
+    def follow(editor, model, images, masks, prompts, seeds, *arguments):
+        asked.append((prompts, seeds))
+        return edit(editor, model, images, masks, prompts, seeds, *arguments)
+
+    monkeypatch.setattr(Img2ImgEditor, "edit", follow)
+    spec = "ensemble,attacks=noise+noise(epsilon=16/255),prompts=on a beach+at sunset,trials=3,denoising_steps=1"
+    attack, batch = ATTACKS.create(spec).instance, embedded_batch(Img2ImgEditor())
+    attack.perturb(embedded, batch, CaseGenerators.from_seeds([1, 2]))
+    trials = [(["on a beach"] * 2, 0), (["at sunset"] * 2, 1), (["on a beach"] * 2, 2)]
+    # The original, then the two candidates.
+    assert [prompts for prompts, _ in asked] == [prompts for prompts, _ in trials] * 3
+    first = asked[0][1]
+    assert [seeds for _, seeds in asked] == [[seed + offset for seed in first] for _, offset in trials] * 3
+
+
 def test_what_parts_see_is_what_the_whole_sees():
     assert ATTACKS.create("ensemble,attacks=encoder+dayn").instance.threat_model.sees_prompt
     assert not ATTACKS.create("ensemble,attacks=encoder+diffusion").instance.threat_model.sees_prompt

@@ -114,3 +114,20 @@ def test_the_description_names_every_value(result):
         "Mean CLIP similarity of edit and prompt under Inpainting: No immunization 0.320, Random noise 0.310, "
         "Encoder attack 0.250, Diffusion attack 0.200."
     )
+
+
+def test_many_bars_lie_one_below_the_other(result, monkeypatch):
+    monkeypatch.setattr("photoguard_eval.reports.figures.MOST_UPRIGHT", 3)
+    panel = figure_7(result, ["inpaint"]).axes[0]
+    assert [bar.get_width() for bar in panel.patches] == [
+        row.metrics["clip_similarity"].mean for row in rows(result, "inpaint")
+    ]
+    assert [label.get_text() for label in panel.get_yticklabels()] == [
+        "No immunization",
+        "Random noise",
+        "Encoder attack",
+        "Diffusion attack",
+    ]
+    top, bottom = panel.transData.transform([(0, 0), (0, 3)])[:, 1]
+    assert top > bottom
+    assert panel.get_xlim()[1] > max(row.metrics["clip_similarity"].third_quartile for row in rows(result, "inpaint"))

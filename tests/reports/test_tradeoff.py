@@ -68,3 +68,16 @@ def test_the_figure_is_said_in_words(result):
 def test_rows_without_the_measures_are_left_out(result):
     bare = tuple(row.model_copy(update={"metrics": {}}) for row in result.methods)
     assert families(result.model_copy(update={"methods": bare}), "inpaint") == ()
+
+
+def test_the_legend_of_many_attacks_fits(result):
+    noise, encoder = result.methods[:2]
+    rows = [
+        encoder.model_copy(update={"attack": encoder.attack.model_copy(update={"label": f"encoder,steps={steps}"})})
+        for steps in range(30)
+    ]
+    figure = tradeoff_figure(result.model_copy(update={"methods": (noise, *rows)}), "inpaint")
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.height <= figure.bbox.height
+    assert legend.x1 <= figure.bbox.x1 + 1
