@@ -164,6 +164,7 @@ def test_cards_say_what_was_measured_and_how_it_was_made(workshop, tmp_path, mon
     assert measured == [{"place_found": 0.75}, {"place_found": 0.5}]
 
 
+@pytest.mark.slow
 def test_the_network_of_the_amortised_attack_is_made_in_two_parts(workshop, tmp_path, monkeypatch):
     trained = []
 
