@@ -11,6 +11,7 @@ from photoguard_eval.reports.naming import (
     decimals_for,
     editor_methods,
     editor_text,
+    epsilon_of,
     label_without_budget,
     method_titles,
     number,
@@ -130,12 +131,8 @@ def _with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult
     largest: dict[str, float] = {}
     for method in methods:
         name = label_without_budget(method)
-        largest[name] = max(largest.get(name, 0.0), _epsilon(method))
-    return tuple(method for method in methods if _epsilon(method) == largest[label_without_budget(method)])
-
-
-def _epsilon(method: MethodResult) -> float:
-    return method.attack.threat_model.epsilon if method.attack else 0.0
+        largest[name] = max(largest.get(name, 0.0), epsilon_of(method))
+    return tuple(method for method in methods if epsilon_of(method) == largest[label_without_budget(method)])
 
 
 class _Curator:

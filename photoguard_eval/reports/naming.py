@@ -102,6 +102,11 @@ def short_title(title: str) -> str:
     return found.group(1) + found.group(2) if found else title
 
 
+def epsilon_of(method: MethodResult) -> float:
+    """Return the ε of a row's attack, in [0, 1]; 0 for unprotected images."""
+    return method.attack.threat_model.epsilon if method.attack else 0.0
+
+
 def label_without_budget(method: MethodResult) -> str:
     """Return what the rows of attacks with the same arguments but for ε share, the norm included."""
     norm = method.attack.threat_model.norm if method.attack else ""

@@ -11,6 +11,7 @@ from photoguard_eval.reports.figures import COLOURS, INK, PANEL_INCHES
 from photoguard_eval.reports.naming import (
     editor_methods,
     editor_text,
+    epsilon_of,
     label_without_budget,
     method_titles,
     short_title,
@@ -57,7 +58,7 @@ def families(result: EvaluationResult, editor: str) -> tuple[Family, ...]:
     representatives = [rows[0] for rows in groups.values()]
     titles = [without_epsilon(short_title(title)) for title in method_titles(representatives)]
     return tuple(
-        Family(title, tuple(sorted(rows, key=_epsilon))) for title, rows in zip(titles, groups.values(), strict=True)
+        Family(title, tuple(sorted(rows, key=epsilon_of))) for title, rows in zip(titles, groups.values(), strict=True)
     )
 
 
@@ -90,7 +91,7 @@ def describe_tradeoff(result: EvaluationResult, editor: str) -> str:
     parts = []
     for family in families(result, editor):
         points = ", ".join(
-            f"{_epsilon(row) * 255:.3g} levels {row.metrics[PROTECTION].mean:.3f} "
+            f"{epsilon_of(row) * 255:.3g} levels {row.metrics[PROTECTION].mean:.3f} "
             f"(image {row.metrics[IMPERCEPTIBILITY].mean:.3f})"
             for row in family.rows
         )
@@ -109,7 +110,7 @@ def _draw(panel: Axes, groups: Sequence[Family], of_budget: bool) -> None:
             style = {"color": colour, "marker": marker, "linestyle": "solid"}
             attacks += 1
         panel.plot(
-            [_epsilon(row) * 255 if of_budget else row.metrics[IMPERCEPTIBILITY].mean for row in family.rows],
+            [epsilon_of(row) * 255 if of_budget else row.metrics[IMPERCEPTIBILITY].mean for row in family.rows],
             [row.metrics[PROTECTION].mean for row in family.rows],
             markersize=5,
             linewidth=1.2,
@@ -117,7 +118,7 @@ def _draw(panel: Axes, groups: Sequence[Family], of_budget: bool) -> None:
             **style,
         )
     if of_budget:
-        budgets = sorted({_epsilon(row) * 255 for family in groups for row in family.rows})
+        budgets = sorted({epsilon_of(row) * 255 for family in groups for row in family.rows})
         panel.set_xticks(budgets, [f"{budget:.3g}" for budget in budgets])
         panel.set_xlabel("ε, levels of 255", fontsize=9, color=INK)
     else:
@@ -131,8 +132,3 @@ def _is_floor(family: Family) -> bool:
     """Tell whether an attack uses no model, as random noise does; it is drawn in gray."""
     attack = family.rows[0].attack
     return attack is not None and not attack.threat_model.sees_model
-
-
-def _epsilon(row: MethodResult) -> float:
-    assert row.attack is not None
-    return row.attack.threat_model.epsilon
