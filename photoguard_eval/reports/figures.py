@@ -23,6 +23,7 @@ COLOURS = ("#7f7f7f", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d
 INK = "#1c1e21"
 """Colour of text and lines; on the page it becomes the text's own, so that the figure is legible in dark mode."""
 
+DOTS_PER_INCH = 150
 PANEL_INCHES = (4.4, 3.4)
 BAR_INCHES = 0.8
 """Width of a bar and its label; a panel of some attacks is wider than `PANEL_INCHES`."""
@@ -101,7 +102,7 @@ def figure_svg(figure: Figure, prefix: str = "figure") -> str:
 def figure_png(figure: Figure) -> bytes:
     """Return a figure as PNG on white, for files."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -11,11 +11,10 @@ from photoguard_eval.reports.naming import (
     decimals_for,
     editor_methods,
     editor_text,
-    epsilon_of,
-    label_without_budget,
     method_titles,
     number,
     short_title,
+    with_largest_budgets,
 )
 from photoguard_eval.reports.pictures import (
     PERTURBATION_FACTOR,
@@ -106,7 +105,7 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
     methods = every = editor_methods(result, editor)
     left_out = []
     if _count_pictures(by_image.values(), methods) > MOST_PICTURES:
-        methods = _with_largest_budgets(every)
+        methods = with_largest_budgets(every)
         if len(methods) < len(every):
             left_out.append(f"Of {len(every)} rows {len(methods)} are shown: each attack with its largest budget.")
     shown = dict(by_image)
@@ -125,14 +124,6 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
 def _count_pictures(groups: Iterable[Sequence[int]], methods: Sequence[MethodResult]) -> int:
     """Count at least the pictures of some images, each given by its cases: two rows of each image, one of each case."""
     return sum(2 + len(indices) for indices in groups) * (1 + len(methods))
-
-
-def _with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
-    largest: dict[str, float] = {}
-    for method in methods:
-        name = label_without_budget(method)
-        largest[name] = max(largest.get(name, 0.0), epsilon_of(method))
-    return tuple(method for method in methods if epsilon_of(method) == largest[label_without_budget(method)])
 
 
 class _Curator:

@@ -1,4 +1,4 @@
-"""The report as Markdown: everything of the page but the pictures."""
+"""The report as Markdown: what the page has, with a few of its pictures."""
 
 from __future__ import annotations
 
@@ -26,9 +26,20 @@ READING = (
     "floor that an attack has to beat."
 )
 
+SHEET = (
+    "Some cases, spread over the dataset whatever their scores: each image as it is published, and beside it the edit "
+    "that is made of it."
+)
+
 
 def markdown_report(
-    result: EvaluationResult, gate: GateReport, *, figure: str, tradeoffs: Mapping[str, str], paper_rows: bool
+    result: EvaluationResult,
+    gate: GateReport,
+    *,
+    figure: str,
+    tradeoffs: Mapping[str, str],
+    sheets: Mapping[str, str],
+    paper_rows: bool,
 ) -> str:
     """Render the report as Markdown.
 
@@ -37,6 +48,7 @@ def markdown_report(
         gate: What the gate found.
         figure: File name of Figure 7, beside the report; "" if there is none.
         tradeoffs: File names of the figures of protection against visibility, by editor.
+        sheets: File names of the contact sheets, by editor.
         paper_rows: Whether the paper's own rows stand beside the measured ones.
     """
     parts = [*_head(result, gate), READING]
@@ -47,6 +59,9 @@ def markdown_report(
         parts += [render_markdown(table) for table in editor_tables(result, editor, paper_rows=paper_rows)]
         claims = without_repeated_notes([claims_table(result, gate, editor)], seen)
         parts += [render_markdown(table) for table in claims if table.rows]
+        if editor in sheets:
+            title = f"Images and their edits, without and with immunization, {escape_markdown(text.title)}"
+            parts += ["### Pictures", SHEET, f"![{title}]({quote(sheets[editor])})"]
     if figure:
         parts += [
             "## Figure 7: similarity of edit and prompt",

@@ -113,6 +113,15 @@ def label_without_budget(method: MethodResult) -> str:
     return f"{without_epsilon(method_label(method))} {norm}"
 
 
+def with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
+    """Leave out the rows of an attack that is there with a larger ε, too."""
+    largest: dict[str, float] = {}
+    for method in methods:
+        name = label_without_budget(method)
+        largest[name] = max(largest.get(name, 0.0), epsilon_of(method))
+    return tuple(method for method in methods if epsilon_of(method) == largest[label_without_budget(method)])
+
+
 def without_epsilon(text: str) -> str:
     """Leave ε out of a label, or of a title with one."""
     return re.sub(r",epsilon=[^,;)\]]*", "", text)

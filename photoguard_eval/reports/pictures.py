@@ -107,6 +107,14 @@ class Embedded:
     scaled: bool
 
 
+def decode(file: bytes) -> Image:
+    """Decode an image file as the models see it: upright, RGB, transparency over white."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(io.BytesIO(file))
+    return as_rgb(ImageOps.exif_transpose(image), Path("a picture of the report"))
+
+
 def embed(file: bytes) -> Embedded:
     """Embed an image file: one of up to `LARGEST_SIDE` pixels as it is, a larger one scaled down, as JPEG.
 
@@ -117,9 +125,9 @@ def embed(file: bytes) -> Embedded:
 
     image = Image.open(io.BytesIO(file))
     if max(image.size) <= LARGEST_SIDE:
-        png = file if image.format == "PNG" else _png(_pixels(file))
+        png = file if image.format == "PNG" else _png(decode(file))
         return Embedded(_uri("png", png), image.width, image.height, scaled=False)
-    return _scaled_down(_pixels(file))
+    return _scaled_down(decode(file))
 
 
 def embed_perturbation(original: bytes, immunized: bytes) -> Embedded:
@@ -132,7 +140,7 @@ def embed_perturbation(original: bytes, immunized: bytes) -> Embedded:
     import numpy as np
     from PIL import Image
 
-    before, after = (np.asarray(_pixels(file), np.int16) for file in (original, immunized))
+    before, after = (np.asarray(decode(file), np.int16) for file in (original, immunized))
     shown = np.clip(MIDDLE_GRAY + PERTURBATION_FACTOR * (after - before), 0, 255).astype(np.uint8)
     image = Image.fromarray(shown)
     if max(image.size) <= LARGEST_SIDE:
@@ -147,14 +155,6 @@ def _scaled_down(image: Image) -> Embedded:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return Embedded(_uri("jpeg", buffer.getvalue()), image.width, image.height, scaled=True)
-
-
-def _pixels(file: bytes) -> Image:
-    """Decode a file as the models see it: upright, RGB, transparency over white."""
-    from PIL import Image, ImageOps
-
-    image = Image.open(io.BytesIO(file))
-    return as_rgb(ImageOps.exif_transpose(image), Path("a picture of the report"))
 
 
 def _png(image: Image) -> bytes:

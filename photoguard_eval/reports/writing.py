@@ -1,4 +1,4 @@
-"""Writes the report of a result: Markdown, the page, and Figure 7 as a picture."""
+"""Writes the report of a result: Markdown, the page, and figures as pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport
 from photoguard_eval.files import write_atomically
+from photoguard_eval.reports.contact_sheet import contact_sheet, sheet_rows
 from photoguard_eval.reports.figures import figure_7, figure_editors, figure_png
 from photoguard_eval.reports.markdown import markdown_report
 from photoguard_eval.reports.naming import file_stem
@@ -25,12 +26,14 @@ class ReportPaths:
         html: The page.
         figure: Figure 7 as PNG; None if no edit was compared with its prompt.
         tradeoffs: Protection against visibility as PNG, by editor.
+        sheets: Some images and their edits as PNG, by editor.
     """
 
     markdown: Path
     html: Path
     figure: Path | None
     tradeoffs: Mapping[str, Path]
+    sheets: Mapping[str, Path]
 
 
 def write_reports(
@@ -54,18 +57,21 @@ def write_reports(
     tradeoffs = {
         editor: folder / f"{stem}-tradeoff-{editor}.png" for editor in result.editors if families(result, editor)
     }
-    paths = ReportPaths(folder / f"{stem}.md", folder / f"{stem}.html", figure, tradeoffs)
+    sheets = {editor: folder / f"{stem}-edits-{editor}.png" for editor in result.editors if sheet_rows(result, editor)}
+    paths = ReportPaths(folder / f"{stem}.md", folder / f"{stem}.html", figure, tradeoffs, sheets)
     page = render_page(result, gate, images, paper_rows=paper_rows)
     markdown = markdown_report(
         result,
         gate,
         figure=figure.name if figure else "",
         tradeoffs={editor: path.name for editor, path in tradeoffs.items()},
+        sheets={editor: path.name for editor, path in sheets.items()},
         paper_rows=paper_rows,
     )
     pictures = {path: figure_png(tradeoff_figure(result, editor)) for editor, path in tradeoffs.items()}
+    pictures |= {path: figure_png(contact_sheet(result, editor, images)) for editor, path in sheets.items()}
     if figure is not None:
-        write_atomically(figure, figure_png(figure_7(result, editors)))
+        pictures[figure] = figure_png(figure_7(result, editors))
     for path, picture in pictures.items():
         write_atomically(path, picture)
     write_atomically(paths.markdown, markdown.encode())

@@ -82,8 +82,17 @@ def test_the_terminal_report_shows_what_is_not_reproduced_and_what_failed(result
 
 
 def test_the_markdown_report_has_tables_figure_verdict_and_provenance(result):
-    text = markdown_report(result, make_gate(), figure="a b.png", tradeoffs={"inpaint": "c d.png"}, paper_rows=True)
-    assert "](a%20b.png)" in text
+    text = markdown_report(
+        result,
+        make_gate(),
+        figure="a b.png",
+        tradeoffs={"inpaint": "c d.png"},
+        sheets={"img2img": "e f.png"},
+        paper_rows=True,
+    )
+    for name in ("a%20b", "c%20d", "e%20f"):
+        assert text.count(f"]({name}.png)") == 1
+    assert text.index("e%20f") > text.index("## Image to image")
     assert "**The gate has nothing to compare with" in text
     assert "✗ −0.300 ± 0.010 not reproduced" in text
     assert "*Immunization (Diffusion attack), paper, SD 1.5*" in text
@@ -92,4 +101,4 @@ def test_the_markdown_report_has_tables_figure_verdict_and_provenance(result):
 
 
 def test_a_report_without_a_figure_links_none(result):
-    assert "![" not in markdown_report(result, make_gate(), figure="", tradeoffs={}, paper_rows=False)
+    assert "![" not in markdown_report(result, make_gate(), figure="", tradeoffs={}, sheets={}, paper_rows=False)

@@ -14,14 +14,16 @@ from tests.reports.example import ExampleImages
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_report_is_three_files(tmp_path, result, gate, images):
+def test_a_report_is_the_page_the_markdown_and_its_pictures(tmp_path, result, gate, images):
     paths = write_reports(result, gate, tmp_path, images)
     stem = "maker--model-scenes-ci"
-    names = [f"{stem}-figure-7.png", f"{stem}-tradeoff-img2img.png", f"{stem}-tradeoff-inpaint.png"]
+    figures = ["edits-img2img", "edits-inpaint", "figure-7", "tradeoff-img2img", "tradeoff-inpaint"]
+    names = [f"{stem}-{figure}.png" for figure in figures]
     assert sorted(path.name for path in tmp_path.iterdir()) == [*names, f"{stem}.html", f"{stem}.md"]
     assert paths.html.read_text().startswith("<!DOCTYPE html>")
-    assert paths.figure.read_bytes().startswith(b"\x89PNG")
-    assert unquote(f"({paths.figure.name})") in paths.markdown.read_text()
+    for name in names:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert f"({name})" in unquote(paths.markdown.read_text())
 
 
 def test_without_prompt_similarity_no_figure_is_written(tmp_path, result, gate, images):

@@ -1,0 +1,134 @@
+"""The pictures of a report at a glance: some images and their edits, without and with each immunization."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
+from photoguard_eval.reports.figures import DOTS_PER_INCH, INK
+from photoguard_eval.reports.naming import (
+    editor_methods,
+    method_titles,
+    short_title,
+    with_largest_budgets,
+    without_epsilon,
+)
+from photoguard_eval.reports.pictures import ReportImages, decode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+SHOWN_CASES = 4
+"""Each takes two columns: the image, and its edit."""
+
+MOST_ROWS = 20
+"""With more rows than these, attacks that are there with several budgets are shown with the largest."""
+
+CELL = 128
+GAP = 6
+LABEL_WIDTH = 270
+HEADING_HEIGHT = 90
+"""In pixels; the pixels of pictures that are smaller than a cell by a whole factor stay squares."""
+
+LABEL_LETTERS = 30
+HEADING_LETTERS = 14
+FONT_SIZE = 7
+
+
+def sheet_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return what a sheet shows of an editor, one below the other: no immunization first, then every attack."""
+    original = result.original(editor)
+    methods = editor_methods(result, editor)
+    if len(methods) > MOST_ROWS:
+        methods = with_largest_budgets(methods)
+    return (() if original is None else (original,)) + methods
+
+
+def sheet_cases(result: EvaluationResult) -> tuple[int, ...]:
+    """Choose cases by their place in the result, not by how they look: spread over the images, the first of each."""
+    firsts: dict[str, int] = {}
+    for index, case in enumerate(result.cases):
+        firsts.setdefault(case.image_id, index)
+    indices = list(firsts.values())
+    count = min(SHOWN_CASES, len(indices))
+    return tuple(indices[place * len(indices) // count] for place in range(count))
+
+
+def contact_sheet(result: EvaluationResult, editor: str, images: ReportImages) -> Figure:
+    """Draw each row's image and edit of some cases.
+
+    Args:
+        result: The result of an evaluation.
+        editor: An editor with `sheet_rows`.
+        images: Where pictures come from.
+
+    Returns:
+        A figure for `figure_png`, where each pixel of the cells is one of the file.
+
+    Raises:
+        StoreError: If a picture is missing.
+    """
+    from matplotlib.figure import Figure
+
+    rows, cases = sheet_rows(result, editor), sheet_cases(result)
+    cells = [list(_cells(result, row, cases, images)) for row in rows]
+    mosaic = _mosaic(cells)
+    height, width = mosaic.shape[:2]
+    full_width, full_height = width + LABEL_WIDTH, height + HEADING_HEIGHT
+    figure = Figure(figsize=(full_width / DOTS_PER_INCH, full_height / DOTS_PER_INCH))
+    panel = figure.add_axes((LABEL_WIDTH / full_width, 0, width / full_width, height / full_height))
+    panel.imshow(mosaic, interpolation="nearest", aspect="auto")
+    panel.spines[:].set_visible(False)
+    titles = [without_epsilon(short_title(title)) for title in method_titles(rows)]
+    # Titles and prompts come from plug-ins and datasets: a dollar sign in one is no formula.
+    style: dict[str, Any] = {"fontsize": FONT_SIZE, "color": INK, "parse_math": False}
+    panel.set_yticks(_centres(len(rows)), [_wrapped(title, LABEL_LETTERS) for title in titles], **style)
+    headings = [text for index in cases for text in ("image", f"“{result.cases[index].prompt}”")]
+    panel.set_xticks(_centres(len(headings)), [_wrapped(text, HEADING_LETTERS) for text in headings], **style)
+    panel.tick_params(length=0, labeltop=True, labelbottom=False)
+    return figure
+
+
+def _cells(
+    result: EvaluationResult, row: MethodResult, cases: Sequence[int], images: ReportImages
+) -> Iterator[np.ndarray]:
+    import numpy as np
+
+    for index in cases:
+        own = row.cases[index]
+        published = images.artifact(own.immunized) if own.immunized else images.case_image(result.cases[index])
+        for file in (published, images.artifact(own.edit)):
+            yield np.asarray(_fitted(decode(file)))
+
+
+def _fitted(image: Image) -> Image:
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    method = Resampling.NEAREST if max(image.size) <= CELL else Resampling.BOX
+    return ImageOps.pad(image, (CELL, CELL), method=method, color="white")
+
+
+def _mosaic(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    import numpy as np
+
+    pitch = CELL + GAP
+    mosaic = np.full((pitch * len(cells), pitch * len(cells[0]), 3), 255, np.uint8)
+    for row, pictures in enumerate(cells):
+        for column, picture in enumerate(pictures):
+            mosaic[row * pitch :, column * pitch :][:CELL, :CELL] = picture
+    return mosaic
+
+
+def _centres(count: int) -> list[float]:
+    return [index * (CELL + GAP) + CELL / 2 for index in range(count)]
+
+
+def _wrapped(text: str, letters: int) -> str:
+    """Break a text into lines, and before a label in brackets."""
+    parts = text.replace(" [", "\n[").splitlines()
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, letters))
