@@ -64,6 +64,21 @@ def matrix_product_rate(dtype: torch.dtype = torch.float32) -> float:
     return 2 * MATRIX_SIDE**3 / min(seconds_of(lambda: torch.mm(left, right)) for _ in range(8))
 
 
+def roofline_share(model: LatentDiffusion, run: Callable[[], object], rounds: int = 5) -> float:
+    """Return which share of the rate of matrix products a call reaches, the median of rounds that measure both.
+
+    Whatever else a machine does slows both, so that a limit on the share holds where one on seconds would not.
+
+    Args:
+        model: The model that the call uses; its operations are counted in a call before the rounds.
+        run: The call.
+        rounds: Measurements.
+    """
+    with Account(weights(model)) as account:
+        run()
+    return statistics.median(account.flop / (matrix_product_rate() * seconds_of(run)) for _ in range(rounds))
+
+
 def example_batch(count: int, editor: str = "inpaint") -> AttackBatch:
     """Return the first images of the embedded dataset, with their masks where the editor reads any.
 

@@ -7,6 +7,7 @@ import copy
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from compilation import measure_compilation
 from full_size import count_full_size
 from growth import measure_growth
 from harness import measure_harness
-from measuring import PackageGradient, example_batch
+from measuring import PackageGradient, example_batch, roofline_share
 from time_shares import measure_shares
 
 from photoguard_eval import load_model
@@ -55,21 +56,21 @@ def test_an_attack_is_faster_than_the_released_structure_with_the_same_gradient(
 
 
 def test_an_edit_of_the_embedded_model_takes_seconds(benchmark, model):
-    """Inpaint one image in 50 steps with guidance; idle it takes less than 2.5 s."""
+    """Inpaint one image in 50 steps with guidance; idle it takes less than 2.5 s, at the share asked for here 3.5 s."""
     batch = example_batch(1)
     settings = EditSettings(num_inference_steps=50)
-    prompts, seeds = ["a dog at sunset"], [0]
-    arguments = (model, batch.images, batch.masks, prompts, seeds, settings)
-    edit = benchmark.pedantic(batch.editor.edit, args=arguments, rounds=3, warmup_rounds=1)
-    assert edit.shape == batch.images.shape
-    assert benchmark.stats.stats.min < 5
+    edit = partial(batch.editor.edit, model, batch.images, batch.masks, ["a dog at sunset"], [0], settings)
+    assert benchmark.pedantic(edit, rounds=3, warmup_rounds=1).shape == batch.images.shape
+    benchmark.extra_info["roofline_share"] = share = roofline_share(model, edit)
+    assert share >= 0.1
 
 
 def test_a_step_of_the_diffusion_attack_on_the_embedded_model_takes_a_fraction_of_a_second(benchmark, model):
     """Take gradients of one image through four denoising steps; idle one takes less than 0.3 s."""
-    gradient = PackageGradient(DiffusionAttack(denoising_steps=4), model, example_batch(1))
-    benchmark.pedantic(gradient, args=(STEPS,), rounds=5, warmup_rounds=1)
-    assert benchmark.stats.stats.min / STEPS < 0.6
+    gradient = partial(PackageGradient(DiffusionAttack(denoising_steps=4), model, example_batch(1)), STEPS)
+    benchmark.pedantic(gradient, rounds=5, warmup_rounds=1)
+    benchmark.extra_info["roofline_share"] = share = roofline_share(model, gradient)
+    assert share >= 0.1
 
 
 def test_the_shares_of_time_say_what_keeps_an_attack_from_the_rate_of_products(model):

@@ -115,8 +115,25 @@ def _add_edit(commands: Any) -> None:
 
 
 def _add_leaderboard(commands: Any) -> None:
-    parser = _command(commands, "leaderboard", "Print the results of a store.", _leaderboard)
+    parser = _command(
+        commands, "leaderboard", "Rank and print the results of a store, beside those that others share.", _leaderboard
+    )
     _add_store_option(parser)
+    parser.add_argument(
+        "--board",
+        action="append",
+        dest="boards",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="results to show besides: a file that --export wrote, or a folder of them. Repeat it for several",
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the latest result of the store as a file for --board, with the scores of every case",
+    )
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
 
 
@@ -497,17 +514,23 @@ def _load_model(options: argparse.Namespace) -> LatentDiffusion:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
+    from photoguard_eval.evaluation.results import read_board, without_pictures, write_result
     from photoguard_eval.evaluation.store import Store
     from photoguard_eval.reports import leaderboard_rows, leaderboard_tables
     from photoguard_eval.reports.rendering import render_terminal
 
-    results = Store.existing(options.store).results()
-    if options.json:
-        _print_json(leaderboard_rows(results))
-        return 0
-    if not results:
+    shared = [result for board in options.boards for result in read_board(board)]
+    # Someone who only looks at a board has no store yet.
+    looks_only = bool(shared) and options.store == DEFAULT_STORE and not options.store.exists()
+    own = [] if looks_only and options.export is None else Store.existing(options.store).results()
+    if not own and not shared:
         raise StoreError(f"{options.store} holds no result yet. Run `photoguard-eval run --store {options.store}`.")
-    for table in leaderboard_tables(results):
+    if options.export is not None:
+        write_result(options.export, without_pictures(Store.existing(options.store).latest_result()))
+    if options.json:
+        _print_json(leaderboard_rows([*shared, *own]))
+        return 0
+    for table in leaderboard_tables([*shared, *own]):
         print(render_terminal(table, bold=sys.stdout.isatty()), end="\n\n")
     return 0
 

@@ -80,6 +80,18 @@ def test_leaderboard_as_text(arguments, capsys):
     assert "noise" in capsys.readouterr().out.lower()
 
 
+def test_a_board_is_exported_and_looked_at_without_a_store(arguments, tmp_path, monkeypatch, capsys):
+    store = arguments[arguments.index("--store") + 1]
+    board = tmp_path / "board"
+    assert main(["leaderboard", "--store", store, "--export", str(board / "field.json"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", "--board", str(board), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == rows
+    assert main(["leaderboard", "--board", str(board / "field.json")]) == 0
+    assert "Ranking at ℓ∞ 16/255 · Inpainting · inpaint-a · small · smoke" in capsys.readouterr().out
+
+
 def test_run_as_json_prints_only_json(arguments, tmp_path, capsys):
     assert main(["run", *arguments, "--reports", str(tmp_path / "reports"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 6
@@ -284,6 +296,9 @@ def test_info_lists_what_there_is(capsys):
         (["run", "--extractor", "vgg", "--preset", "smoke", "--store", "{out}/store"], "Unknown feature extractor"),
         (["run", "--clip", "vit", "--preset", "smoke", "--store", "{out}/store"], "Unknown CLIP"),
         (["leaderboard", "--store", "{out}/none"], "There is no store in"),
+        (["leaderboard", "--store", "{out}/none", "--export", "{out}/board.json"], "There is no store in"),
+        (["leaderboard", "--board", "{out}"], "holds no result: no file in it ends in .json"),
+        (["leaderboard", "--board", "{out}/none.json"], "none.json is no readable result"),
         (["gate", "--store", "{out}/none"], "There is no store in"),
     ],
 )

@@ -117,8 +117,8 @@ class CaseResult(_Frozen):
 
     Attributes:
         case_id: The case.
-        immunized: Key of the immunized image's artifact; "" for the original.
-        edit: Key of the edit's artifact.
+        immunized: Key of the immunized image's artifact; "" for the original, and in a result without its pictures.
+        edit: Key of the edit's artifact; "" in a result without its pictures.
         linf_levels: Largest change of a channel value in the saved file, in levels of 1/255.
         rms_levels: Root mean square change over the whole image, in levels of 1/255.
         scores: Metric values by name.
@@ -348,6 +348,22 @@ class GateReport(_Frozen):
         return not failed and all(threshold.passed for threshold in self.thresholds) and not self.failures
 
 
+def without_pictures(result: EvaluationResult) -> EvaluationResult:
+    """Leave out the keys of images, for a result that is read where the store is not."""
+    return result.model_copy(
+        update={"originals": _without_keys(result.originals), "methods": _without_keys(result.methods)}
+    )
+
+
+def _without_keys(methods: tuple[MethodResult, ...]) -> tuple[MethodResult, ...]:
+    return tuple(
+        method.model_copy(
+            update={"cases": tuple(case.model_copy(update={"immunized": "", "edit": ""}) for case in method.cases)}
+        )
+        for method in methods
+    )
+
+
 def write_result(path: Path, result: EvaluationResult) -> None:
     """Write a result as JSON, atomically."""
     write_atomically(path, (result.model_dump_json(indent=1) + "\n").encode())
@@ -375,3 +391,18 @@ def read_result(path: Path) -> EvaluationResult:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise StoreError(f"{path} does not fit result schema {version}: {where}: {first['msg']}.") from error
+
+
+def read_board(path: Path) -> list[EvaluationResult]:
+    """Read results that others share.
+
+    Args:
+        path: A result as JSON, or a folder of them.
+
+    Raises:
+        StoreError: If there is none, or one is damaged or of a later schema.
+    """
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise StoreError(f"{path} holds no result: no file in it ends in .json.")
+    return [read_result(file) for file in files]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
 from photoguard_eval.reports.pictures import ReportImages, StoreImages
-from photoguard_eval.reports.tables import leaderboard_rows, leaderboard_tables
 from photoguard_eval.reports.terminal import gate_report, terminal_report
 from photoguard_eval.reports.writing import ReportPaths, write_reports
 

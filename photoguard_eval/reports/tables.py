@@ -1,4 +1,4 @@
-"""Tables as data: the paper's Tables 6 and 10, what this benchmark measures besides, and the leaderboard.
+"""Tables as data: the paper's Tables 6 and 10, and what this benchmark measures besides.
 
 `rendering` prints them for a terminal or as Markdown, and the page's template as HTML.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from photoguard_eval.evaluation.claims import PAPER_EDITOR
 from photoguard_eval.evaluation.results import (
@@ -27,17 +26,12 @@ from photoguard_eval.reports.naming import (
     column_label,
     decimals_for,
     editor_methods,
-    editor_text,
     knowledge_text,
     mean_and_std,
-    method_label,
     method_titles,
     number,
 )
 from photoguard_eval.reports.ranking import ranking_tables
-
-BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
-"""Columns of a leaderboard over several results."""
 
 UNPROTECTED = ""
 """What stands for the budget of the unprotected images."""
@@ -73,8 +67,10 @@ def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = F
         return ()
     printed = paper_rows and editor == PAPER_EDITOR
     tables = (
-        _similarity_table(result, editor, "Table 6: similarity of edits", _named(result, TABLE_6), printed),
-        _similarity_table(result, editor, "Table 10: further similarity metrics", _named(result, TABLE_10), printed),
+        _similarity_table(result, editor, "Table 6: similarity of edits", named_metrics(result, TABLE_6), printed),
+        _similarity_table(
+            result, editor, "Table 10: further similarity metrics", named_metrics(result, TABLE_10), printed
+        ),
         _similarity_table(result, editor, "Measures of this benchmark", _further(result), False),
         _prompt_table(result, editor),
         _imperceptibility_table(result, editor),
@@ -84,87 +80,8 @@ def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = F
     return tuple(without_repeated_notes(shown, set()))
 
 
-def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]]:
-    """Return one row per attack, editor, model, dataset and preset, for machines.
-
-    Args:
-        results: Results in any order; where several hold the same row, the one that started last wins.
-
-    Returns:
-        Dictionaries with the keys "attack", "editor", "model", "dataset", "preset", "n" and "metrics", which maps
-        each metric's name to {"mean", "std"}; a set metric has no "std".
-    """
-    return [
-        {
-            "attack": method_label(method),
-            "editor": method.editor,
-            "model": result.model.name,
-            "dataset": result.dataset.name,
-            "preset": result.preset,
-            "n": method.n,
-            "metrics": {name: _mean_and_std(summary) for name, summary in method.metrics.items()},
-        }
-        for result, method in _latest(results)
-    ]
-
-
-def leaderboard_tables(results: Sequence[EvaluationResult]) -> tuple[Table, ...]:
-    """Return one table per model, dataset, preset and editor, with the rows of all results.
-
-    Values that were not measured under the conditions of the group's latest result (weights, images, settings of the
-    edits, feature extractor) are marked and never bold.
-    """
-    groups: dict[tuple[str, ...], list[tuple[EvaluationResult, MethodResult]]] = {}
-    for result, method in _latest(results):
-        key = (result.model.name, result.dataset.name, result.preset, method.editor)
-        groups.setdefault(key, []).append((result, method))
-    return tuple(_board_table(key, entries) for key, entries in groups.items())
-
-
-def _mean_and_std(summary: Summary) -> dict[str, float]:
-    if summary.std is None:
-        return {"mean": summary.mean}
-    return {"mean": summary.mean, "std": summary.std}
-
-
-def _latest(results: Sequence[EvaluationResult]) -> list[tuple[EvaluationResult, MethodResult]]:
-    rows: dict[tuple[str, ...], tuple[EvaluationResult, MethodResult]] = {}
-    for result in sorted(results, key=lambda result: result.provenance.started):
-        for method in result.methods:
-            key = (method_label(method), method.editor, result.model.name, result.dataset.name, result.preset)
-            rows[key] = (result, method)
-    return list(rows.values())
-
-
-def _board_table(key: tuple[str, ...], entries: Sequence[tuple[EvaluationResult, MethodResult]]) -> Table:
-    model, dataset, preset, editor = key
-    latest = max((result for result, _ in entries), key=lambda result: result.provenance.started)
-    titles = method_titles([method for _, method in entries])
-    columns = [[Cell(title) for title in titles], [Cell(str(method.n)) for _, method in entries]]
-    header = [Column("Method", numeric=False), Column("n")]
-    marked = False
-    for metric in _named(latest, BOARD):
-        comparable = [_conditions(result, metric) == _conditions(latest, metric) for result, _ in entries]
-        marked = marked or not all(comparable)
-        header.append(Column(column_label(metric)))
-        columns.append(_metric_cells(metric, [method for _, method in entries], comparable))
-    notes = [NOTE_ARROWS, "Mean ± standard deviation over n cases.", *_extractor_notes(_named(latest, BOARD))]
-    if marked:
-        notes.append(
-            "* Measured with other weights, images, settings or another feature extractor than the latest result: "
-            "not comparable with the rest of the column."
-        )
-    title = f"{editor_text(editor).title} · {model} · {dataset} · {preset}"
-    return Table(title, tuple(header), _rows(columns), tuple(notes))
-
-
-def _conditions(result: EvaluationResult, metric: MetricInfo) -> tuple[Any, ...]:
-    own = result.metric(metric.name)
-    extractor = own.extractor if own else None
-    return (result.model.weights_sha256, result.dataset.sha256, result.dataset.n, result.editors, extractor)
-
-
-def _named(result: EvaluationResult, names: Sequence[str]) -> list[MetricInfo]:
+def named_metrics(result: EvaluationResult, names: Sequence[str]) -> list[MetricInfo]:
+    """Return what is known of some metrics; those that were not measured are left out."""
     return [metric for name in names if (metric := result.metric(name)) is not None]
 
 
@@ -182,9 +99,9 @@ def _similarity_table(
 ) -> Table:
     methods = editor_methods(result, editor)
     columns = [[Cell(title) for title in method_titles(methods)]]
-    columns += [_metric_cells(metric, methods) for metric in metrics]
-    rows = _rows(columns)
-    notes = [NOTE_ARROWS, *_extractor_notes(metrics), *_sample_notes(metrics, result)]
+    columns += [metric_cells(metric, methods) for metric in metrics]
+    rows = table_rows(columns)
+    notes = [NOTE_ARROWS, *extractor_notes(metrics), *_sample_notes(metrics, result)]
     if printed:
         rows += _paper_rows(metrics, methods)
         notes.append(NOTE_PAPER)
@@ -194,7 +111,7 @@ def _similarity_table(
     return Table(title, header, rows, tuple(notes))
 
 
-def _metric_cells(
+def metric_cells(
     metric: MetricInfo, methods: Sequence[MethodResult], comparable: Sequence[bool] | None = None
 ) -> list[Cell]:
     """Print a column; values that are not comparable with the others are marked and never best.
@@ -236,7 +153,8 @@ def _best(metric: MetricInfo, means: Sequence[float]) -> float | None:
     return max(means) if highest_is_best else min(means)
 
 
-def _rows(columns: Sequence[Sequence[Cell]]) -> tuple[Row, ...]:
+def table_rows(columns: Sequence[Sequence[Cell]]) -> tuple[Row, ...]:
+    """Return the rows of columns of cells."""
     return tuple(Row(cells) for cells in zip(*columns, strict=True))
 
 
@@ -268,7 +186,8 @@ def _paper_cell(row: paper.PaperRow, metric: str) -> Cell:
     return Cell(f"{value.text} †" if metric in paper.FEATURE_METRICS else value.text)
 
 
-def _extractor_notes(metrics: Iterable[MetricInfo]) -> list[str]:
+def extractor_notes(metrics: Iterable[MetricInfo]) -> list[str]:
+    """Say which feature extractor or text model metrics were measured with."""
     by_extractor: dict[str, list[str]] = {}
     for metric in metrics:
         if metric.extractor:
@@ -296,16 +215,16 @@ def _prompt_table(result: EvaluationResult, editor: str) -> Table:
     columns = [[Cell(title) for title in method_titles(methods)]]
     for metric in metrics:
         header.append(Column(column_label(metric)))
-        columns.append(_metric_cells(metric, methods))
+        columns.append(metric_cells(metric, methods))
         for heading, read in _QUARTILES:
             header.append(Column(heading if len(metrics) == 1 else f"{metric.label}, {heading}"))
             columns.append(_quartile_cells(metric, methods, read))
     notes = (
         "Mean ± standard deviation and quartiles over the cases, drawn in Figure 7. The arrow points to an edit that "
         "follows the prompt; a good immunization keeps it from doing so.",
-        *_extractor_notes(metrics),
+        *extractor_notes(metrics),
     )
-    return Table("Figure 7 as numbers: similarity of the edit to the prompt", tuple(header), _rows(columns), notes)
+    return Table("Figure 7 as numbers: similarity of the edit to the prompt", tuple(header), table_rows(columns), notes)
 
 
 _QUARTILES: tuple[tuple[str, Callable[[Summary], float | None]], ...] = (
@@ -328,7 +247,7 @@ def _imperceptibility_table(result: EvaluationResult, editor: str) -> Table:
     methods = editor_methods(result, editor)
     metrics = [metric for metric in result.metrics if metric.subject == "immunized"]
     columns = [[Cell(title) for title in method_titles(methods)]]
-    columns += [_metric_cells(metric, methods) for metric in metrics]
+    columns += [metric_cells(metric, methods) for metric in metrics]
     columns += [
         [_threat_model_cell(method.attack, budget_text) for method in methods],
         [Cell(_largest_change(method)) for method in methods],
@@ -347,7 +266,7 @@ def _imperceptibility_table(result: EvaluationResult, editor: str) -> Table:
         "The immunized image beside the original: here more similar is better, since the change should not be seen. "
         "Changes are in levels of 1/255, measured on the saved files.",
     )
-    return Table("Imperceptibility and threat model", header, _rows(columns), notes)
+    return Table("Imperceptibility and threat model", header, table_rows(columns), notes)
 
 
 def _threat_model_cell(attack: AttackInfo | None, text: Callable[[ThreatModelInfo], str]) -> Cell:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import json
 
-from photoguard_eval.evaluation.results import Summary
-from photoguard_eval.reports.tables import leaderboard_rows, leaderboard_tables
+from photoguard_eval.evaluation.results import Summary, without_pictures
+from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
 from tests.reports.example import ATTACKS, EDITORS, make_result, metric
 
 KEYS = {"attack", "editor", "model", "dataset", "preset", "n", "metrics"}
@@ -55,13 +55,60 @@ def test_other_models_and_presets_are_other_rows(result):
     assert len(leaderboard_rows([result, other])) == 12
 
 
-def test_one_table_per_model_dataset_preset_and_editor(result):
+def test_rankings_and_one_table_per_model_dataset_preset_and_editor(result):
     other = result.model_copy(update={"preset": "paper"})
     assert [table.title for table in leaderboard_tables([result, other])] == [
-        "Inpainting · maker/model · scenes · ci",
-        "Image to image · maker/model · scenes · ci",
-        "Inpainting · maker/model · scenes · paper",
-        "Image to image · maker/model · scenes · paper",
+        f"{ranking}{editor} · maker/model · scenes · {preset}"
+        for preset in ("ci", "paper")
+        for editor in ("Inpainting", "Image to image")
+        for ranking in ("Ranking at ℓ∞ 16/255 · ", "")
+    ]
+
+
+def as_mine(result, started, ssim, **changes):
+    """The diffusion attack's row in inpainting as that of another attack, which its author measured."""
+    row = result.method("diffusion", "inpaint")
+    cases = tuple(case.model_copy(update={"scores": {**case.scores, "ssim": ssim}}) for case in row.cases)
+    attack = row.attack.model_copy(update={"name": "mine", "label": "mine", "title": "Mine"})
+    metrics = {**row.metrics, "ssim": Summary(mean=ssim, std=0.0)}
+    mine = row.model_copy(update={"attack": attack, "metrics": metrics, "cases": cases})
+    provenance = result.provenance.model_copy(update={"started": started})
+    return result.model_copy(update={"methods": (mine,), "provenance": provenance, **changes})
+
+
+def ranked(table):
+    """Return the methods of a ranking with their ranks by SSIM."""
+    headings = [column.label for column in table.header]
+    return {row.cells[0].text: row.cells[headings.index("SSIM")].text for row in table.rows}
+
+
+def test_a_new_attack_is_ranked_among_shared_rows(result):
+    ranking, _, *_ = leaderboard_tables([as_mine(result, "2030-02-01T00:00:00+00:00", 0.1), without_pictures(result)])
+    assert ranked(ranking) == {
+        "Mine": "1",
+        "Immunization (Diffusion attack)": "2",
+        "Immunization (Encoder attack)": "3",
+        "Immunization baseline (Random noise)": "4",
+    }
+
+
+def test_rows_of_other_seeds_are_marked_and_not_ranked(result):
+    cases = tuple(case.model_copy(update={"seed": {"inpaint": 99, "img2img": 98}}) for case in result.cases)
+    ranking, means, *_ = leaderboard_tables([result, as_mine(result, "2029-02-01T00:00:00+00:00", 0.1, cases=cases)])
+    assert "Mine" not in ranked(ranking)
+    headings = [column.label for column in means.header]
+    (row,) = (row for row in means.rows if row.cells[0].text == "Mine")
+    assert row.cells[headings.index("SSIM ↑")].text == "0.100 ± 0.000 *"
+    assert any("seeds" in note for note in means.notes)
+
+
+def test_a_result_without_pictures_keeps_everything_else(result):
+    shared = without_pictures(result)
+    rows = (*shared.originals, *shared.methods)
+    assert {key for row in rows for case in row.cases for key in (case.immunized, case.edit)} == {""}
+    assert leaderboard_rows([shared]) == leaderboard_rows([result])
+    assert [case.scores for row in rows for case in row.cases] == [
+        case.scores for row in (*result.originals, *result.methods) for case in row.cases
     ]
 
 
@@ -72,7 +119,7 @@ def test_rows_of_other_extractors_are_marked_and_never_best(result):
     )
     fid = metric("fid", "FID", "6", higher=False, kind="distribution").model_copy(update={"extractor": "Inception-v3"})
     metrics = (fid, *older.metrics[1:])
-    board = leaderboard_tables([result, older.model_copy(update={"methods": (foreign,), "metrics": metrics})])[0]
+    board = leaderboard_tables([result, older.model_copy(update={"methods": (foreign,), "metrics": metrics})])[1]
     headings = [column.label for column in board.header]
     cells = {row.cells[0].text: row.cells for row in board.rows}
     marked = cells["Immunization (Diffusion attack) [diffusion,steps=9]"]

@@ -1,0 +1,117 @@
+"""The leaderboard over several results: rows that were measured in different runs, perhaps by different people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo, Summary
+from photoguard_eval.reports.cells import Cell, Column, Table
+from photoguard_eval.reports.naming import column_label, editor_text, method_label, method_titles
+from photoguard_eval.reports.ranking import RANKED, ranking_tables
+from photoguard_eval.reports.tables import NOTE_ARROWS, extractor_notes, metric_cells, named_metrics, table_rows
+
+BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
+"""Columns of the table of means."""
+
+Entry = tuple[EvaluationResult, MethodResult]
+"""A row, and the result that it stands in."""
+
+
+def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]]:
+    """Return one row per attack, editor, model, dataset and preset, for machines.
+
+    Args:
+        results: Results in any order; where several hold the same row, the one that started last wins.
+
+    Returns:
+        Dictionaries with the keys "attack", "editor", "model", "dataset", "preset", "n" and "metrics", which maps
+        each metric's name to {"mean", "std"}; a set metric has no "std".
+    """
+    return [
+        {
+            "attack": method_label(method),
+            "editor": method.editor,
+            "model": result.model.name,
+            "dataset": result.dataset.name,
+            "preset": result.preset,
+            "n": method.n,
+            "metrics": {name: _mean_and_std(summary) for name, summary in method.metrics.items()},
+        }
+        for result, method in _latest(results)
+    ]
+
+
+def leaderboard_tables(results: Sequence[EvaluationResult]) -> tuple[Table, ...]:
+    """Return for each model, dataset, preset and editor the rankings and a table of means, of the rows of all results.
+
+    Values that were not measured under the conditions of the group's latest result (weights, images, seeds, settings
+    of the edits, feature extractor) are marked and never bold, and such rows are not ranked.
+
+    Args:
+        results: Results in any order; where several hold the same row, the one that started last wins.
+    """
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for result, method in _latest(results):
+        key = (result.model.name, result.dataset.name, result.preset, method.editor)
+        groups.setdefault(key, []).append((result, method))
+    return tuple(table for entries in groups.values() for table in _group_tables(entries))
+
+
+def _mean_and_std(summary: Summary) -> dict[str, float]:
+    if summary.std is None:
+        return {"mean": summary.mean}
+    return {"mean": summary.mean, "std": summary.std}
+
+
+def _latest(results: Sequence[EvaluationResult]) -> list[Entry]:
+    rows: dict[tuple[str, ...], Entry] = {}
+    for result in sorted(results, key=lambda result: result.provenance.started):
+        for method in result.methods:
+            key = (method_label(method), method.editor, result.model.name, result.dataset.name, result.preset)
+            rows[key] = (result, method)
+    return list(rows.values())
+
+
+def _group_tables(entries: Sequence[Entry]) -> tuple[Table, ...]:
+    latest = max((result for result, _ in entries), key=lambda result: result.provenance.started)
+    editor = entries[0][1].editor
+    place = f"{editor_text(editor).title} · {latest.model.name} · {latest.dataset.name} · {latest.preset}"
+    ranked = named_metrics(latest, RANKED)
+    methods = tuple(
+        method for result, method in entries if all(_same_conditions(result, latest, metric) for metric in ranked)
+    )
+    rankings = ranking_tables(latest.model_copy(update={"methods": methods}), editor)
+    return (*(replace(table, title=f"{table.title} · {place}") for table in rankings), _means(place, entries, latest))
+
+
+def _means(title: str, entries: Sequence[Entry], latest: EvaluationResult) -> Table:
+    metrics = named_metrics(latest, BOARD)
+    methods = [method for _, method in entries]
+    columns = [[Cell(title) for title in method_titles(methods)], [Cell(str(method.n)) for method in methods]]
+    header = [Column("Method", numeric=False), Column("n")]
+    marked = False
+    for metric in metrics:
+        comparable = [_same_conditions(result, latest, metric) for result, _ in entries]
+        marked = marked or not all(comparable)
+        header.append(Column(column_label(metric)))
+        columns.append(metric_cells(metric, methods, comparable))
+    notes = [NOTE_ARROWS, "Mean ± standard deviation over n cases.", *extractor_notes(metrics)]
+    if marked:
+        notes.append(
+            "* Measured with other weights, images, seeds, settings or another feature extractor than the latest "
+            "result: not comparable with the rest of the column, and not ranked."
+        )
+    return Table(title, tuple(header), table_rows(columns), tuple(notes))
+
+
+def _same_conditions(result: EvaluationResult, latest: EvaluationResult, metric: MetricInfo) -> bool:
+    return _conditions(result, metric) == _conditions(latest, metric)
+
+
+def _conditions(result: EvaluationResult, metric: MetricInfo) -> tuple[Any, ...]:
+    own = result.metric(metric.name)
+    extractor = own.extractor if own else None
+    cases = [(case.id, case.seed) for case in result.cases]
+    return (result.model.weights_sha256, result.dataset.sha256, cases, result.editors, extractor)
