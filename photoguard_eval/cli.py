@@ -126,7 +126,8 @@ def _add_leaderboard(commands: Any) -> None:
         type=Path,
         default=[],
         metavar="PATH",
-        help="results to show besides: a file that --export wrote, or a folder of them. Repeat it for several",
+        help="results to show besides: a file that --export wrote, a folder of them, or another store. Repeat it for "
+        "several",
     )
     parser.add_argument(
         "--export",

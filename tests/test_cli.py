@@ -86,8 +86,9 @@ def test_a_board_is_exported_and_looked_at_without_a_store(arguments, tmp_path, 
     assert main(["leaderboard", "--store", store, "--export", str(board / "field.json"), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     monkeypatch.chdir(tmp_path)
-    assert main(["leaderboard", "--board", str(board), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == rows
+    for shared in (str(board), store):
+        assert main(["leaderboard", "--board", shared, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == rows
     assert main(["leaderboard", "--board", str(board / "field.json")]) == 0
     assert "Ranking at ℓ∞ 16/255 · Inpainting · inpaint-a · small · smoke" in capsys.readouterr().out
 
@@ -297,8 +298,9 @@ def test_info_lists_what_there_is(capsys):
         (["run", "--clip", "vit", "--preset", "smoke", "--store", "{out}/store"], "Unknown CLIP"),
         (["leaderboard", "--store", "{out}/none"], "There is no store in"),
         (["leaderboard", "--store", "{out}/none", "--export", "{out}/board.json"], "There is no store in"),
-        (["leaderboard", "--board", "{out}"], "holds no result: no file in it ends in .json"),
-        (["leaderboard", "--board", "{out}/none.json"], "none.json is no readable result"),
+        (["leaderboard", "--board", "{out}"], "out holds no result"),
+        (["leaderboard", "--board", "{out}/none.json"], "none.json holds no result"),
+        (["leaderboard", "--board", "{image}"], "is no readable result"),
         (["gate", "--store", "{out}/none"], "There is no store in"),
     ],
 )

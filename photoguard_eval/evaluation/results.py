@@ -397,12 +397,13 @@ def read_board(path: Path) -> list[EvaluationResult]:
     """Read results that others share.
 
     Args:
-        path: A result as JSON, or a folder of them.
+        path: A result as JSON, a folder of them, or a store.
 
     Raises:
         StoreError: If there is none, or one is damaged or of a later schema.
     """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    folder = path / "results" if (path / "store.json").is_file() else path
+    files = [path] if path.is_file() else sorted(folder.glob("*.json"))
     if not files:
-        raise StoreError(f"{path} holds no result: no file in it ends in .json.")
+        raise StoreError(f"{path} holds no result. Give a file that `leaderboard --export` wrote, or a folder of them.")
     return [read_result(file) for file in files]
