@@ -1,12 +1,14 @@
 """The command line: photoguard-eval.
 
-Exit codes: 0 done; 1 the gate failed or an attack was stopped; 2 an input was refused; 130 interrupted.
+Exit codes: 0 done; 1 the gate failed or an attack was stopped; 2 an input was refused; 130 interrupted; 141 nobody
+reads on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +36,7 @@ OPTIONS_FROM_FILES = {
 
 EXIT_FAILED_GATE = 1
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,12 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except PhotoguardError as error:
         print(f"photoguard-eval: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("photoguard-eval: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has. The rest goes nowhere, or Python would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_CLOSED_PIPE
     return code
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -340,6 +341,15 @@ def test_a_stopped_attack_is_said_and_fails_the_run(arguments, tmp_path, capsys)
     assert "Stopped: bad" in out
     assert "over the budget of 16.000" in out
     assert "Immunization (Encoder attack)" in out
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "photoguard_eval.cli", "attacks"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_the_console_script_is_installed():
