@@ -523,8 +523,8 @@ def _load_model(options: argparse.Namespace) -> LatentDiffusion:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
-    from photoguard_eval.evaluation.results import read_board, without_pictures, write_result
-    from photoguard_eval.evaluation.store import Store
+    from photoguard_eval.evaluation.results import without_pictures, write_result
+    from photoguard_eval.evaluation.store import Store, read_board
     from photoguard_eval.reports import leaderboard_rows, leaderboard_tables
     from photoguard_eval.reports.rendering import render_terminal
 
@@ -532,10 +532,10 @@ def _leaderboard(options: argparse.Namespace) -> int:
     # Someone who only looks at a board has no store yet.
     looks_only = bool(shared) and options.store == DEFAULT_STORE and not options.store.exists()
     own = [] if looks_only and options.export is None else Store.existing(options.store).results()
-    if not own and not shared:
+    if not own and (options.export is not None or not shared):
         raise StoreError(f"{options.store} holds no result yet. Run `photoguard-eval run --store {options.store}`.")
     if options.export is not None:
-        write_result(options.export, without_pictures(Store.existing(options.store).latest_result()))
+        write_result(options.export, without_pictures(own[-1]))
     if options.json:
         _print_json(leaderboard_rows([*shared, *own]))
         return 0

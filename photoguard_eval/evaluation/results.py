@@ -391,19 +391,3 @@ def read_result(path: Path) -> EvaluationResult:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise StoreError(f"{path} does not fit result schema {version}: {where}: {first['msg']}.") from error
-
-
-def read_board(path: Path) -> list[EvaluationResult]:
-    """Read results that others share.
-
-    Args:
-        path: A result as JSON, a folder of them, or a store.
-
-    Raises:
-        StoreError: If there is none, or one is damaged or of a later schema.
-    """
-    folder = path / "results" if (path / "store.json").is_file() else path
-    files = [path] if path.is_file() else sorted(folder.glob("*.json"))
-    if not files:
-        raise StoreError(f"{path} holds no result. Give a file that `leaderboard --export` wrote, or a folder of them.")
-    return [read_result(file) for file in files]

@@ -165,3 +165,21 @@ class Store:
             self.damaged.append(key)
             return None
         return dict(record)
+
+
+def read_board(path: Path) -> list[EvaluationResult]:
+    """Read results that others share.
+
+    Args:
+        path: A result as JSON, a folder of them, or a store.
+
+    Raises:
+        StoreError: If there is none, or one is damaged or of another schema.
+    """
+    if (path / "store.json").is_file():
+        results = Store.existing(path).results()
+    else:
+        results = [read_result(file) for file in ([path] if path.is_file() else sorted(path.glob("*.json")))]
+    if not results:
+        raise StoreError(f"{path} holds no result. Give a file that `leaderboard --export` wrote, or a folder of them.")
+    return results
