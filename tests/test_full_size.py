@@ -5,6 +5,7 @@
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -40,7 +41,8 @@ def checkpoint(tmp_path_factory):
     }.items():
         component().half().save_pretrained(folder / name, variant="fp16")
     torch.random.set_rng_state(state)
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # 2 GB, which a failing test would keep otherwise
 
 
 def run(*arguments):
