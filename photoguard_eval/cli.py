@@ -424,7 +424,7 @@ def _immunize(options: argparse.Namespace) -> int:
     photographs = find_photographs(options.image, options.mask, options.output)
     preset = find_preset(options.preset)
     attack = create_attack(options.attack, preset)
-    if attack.instance.sees_prompt and options.prompt is None:
+    if attack.instance.sees_prompt and not (options.prompt or "").strip():
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
     identity = identify_model(_model_name(options), options.revision)
     editor = default_editor(identity.kind, has_mask=options.mask is not None)

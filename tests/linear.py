@@ -20,7 +20,7 @@ TOKENS = 16
 
 
 class LinearAutoencoder(nn.Module):
-    """Encodes 2 × 2 pixels to four numbers, and to the logarithm of their deviation; it does not decode."""
+    """Encodes 2 × 2 pixels to four numbers, and to the logarithm of their deviation, and paints them from four."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +28,7 @@ class LinearAutoencoder(nn.Module):
         self.mean, self.log_deviation = (
             torch.randn((CHANNELS, 3, 2, 2), generator=generator, dtype=torch.float64) * size for size in (0.3, 0.1)
         )
+        self.decoding = torch.randn((CHANNELS, 3, 2, 2), generator=generator, dtype=torch.float64) * 0.3
         self.encoder, self.decoder = nn.Identity(), nn.Identity()
         self.dtype = torch.float64
         self.config = SimpleNamespace(latent_channels=CHANNELS, block_out_channels=(1, 1), scaling_factor=SCALE)
@@ -38,6 +39,10 @@ class LinearAutoencoder(nn.Module):
         mean = nn.functional.conv2d(images, self.mean, stride=2)
         deviation = nn.functional.conv2d(images, self.log_deviation, stride=2).exp()
         return (SimpleNamespace(mean=mean, std=deviation),)
+
+    def decode(self, latents: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        assert not return_dict
+        return (nn.functional.conv_transpose2d(self.decoder(latents), self.decoding, stride=2),)
 
 
 class LinearAttention(nn.Module):

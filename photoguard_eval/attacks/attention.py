@@ -21,6 +21,7 @@ from photoguard_eval.attacks.gradient import (
     GradientAttack,
     first_prediction,
     noised,
+    require_schedule,
 )
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.randomness import CaseGenerators
@@ -36,7 +37,8 @@ class AdvPaintAttack(GradientAttack):
     """Shift the UNet's attention at the first step of an edit away from that of the original.
 
     The loss is the summed ℓ2 distance of queries, keys and values of self-attention and of queries of cross-attention,
-    all of which the image moves, between the perturbed and the original image under the same noise.
+    all of which the image moves, between the perturbed and the original image under the same noise. The step is the
+    first of the edit's own schedule.
     """
 
     name = "advpaint"
@@ -56,7 +58,6 @@ class AdvPaintAttack(GradientAttack):
         steps: int = DEFAULT_STEPS,
         random_start: bool = True,
         decay: bool = False,
-        denoising_steps: int = 4,
     ) -> None:
         """Configure the attack.
 
@@ -67,7 +68,6 @@ class AdvPaintAttack(GradientAttack):
             steps: See `GradientAttack`.
             random_start: See `GradientAttack`; at the image itself the loss has no gradient.
             decay: See `GradientAttack`.
-            denoising_steps: Length of the schedule whose first step is attacked.
 
         Raises:
             ConfigurationError: If a value is out of range.
@@ -75,8 +75,6 @@ class AdvPaintAttack(GradientAttack):
         super().__init__(
             epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=random_start, decay=decay
         )
-        require_positive(denoising_steps=denoising_steps)
-        self.denoising_steps = denoising_steps
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
@@ -106,7 +104,6 @@ class AdvPaintAttack(GradientAttack):
                     batch.masks.repeat(2, 1, 1, 1),
                     prompt,
                     _PairedGenerators(generator),
-                    self.denoising_steps,
                 )
             losses = images.new_zeros(len(images))
             for output in outputs.values():
@@ -160,6 +157,7 @@ class DaynAttack(GradientAttack):
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
         del editor, sizes
+        require_schedule(model, timesteps=self.timesteps)
         attention_layers(model)
 
     def objective(
@@ -167,7 +165,11 @@ class DaynAttack(GradientAttack):
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """See `GradientAttack.objective`."""
         _, layers = attention_layers(model)
-        assert batch.prompts is not None
+        if batch.prompts is None or not all(prompt.strip() for prompt in batch.prompts):
+            raise ConfigurationError(
+                f"The attack {self.name!r} takes attention from the words of the prompt. Give a prompt for each image "
+                "that is not empty."
+            )
         prompt = model.embed_prompts(batch.prompts)
         words = _words(model, batch.prompts, prompt)
         edited = batch.masks if batch.editor.reads_mask else 1 - batch.masks
@@ -193,14 +195,17 @@ def attention_layers(model: LatentDiffusion) -> tuple[list[Any], list[Any]]:
     """
     itself: list[Any] = []
     text: list[Any] = []
+    fused = False
     for name, module in model.unet.named_modules():
         if all(hasattr(module, projection) for projection in ("to_q", "to_k", "to_v", "heads")):
             (text if name.endswith("attn2") else itself).append(module)
-    if not itself or not text:
+            # Fusing adds a projection for all three and leaves those of each in place, where nothing passes any more.
+            fused = fused or type(getattr(module, "processor", None)).__name__.startswith("Fused")
+    if fused or not itself or not text:
         raise ConfigurationError(
-            "The attention of this model cannot be read: its UNet has no layers with to_q, to_k and to_v for the image "
-            "and for the text. Use a UNet2DConditionModel of diffusers whose projections are not fused, or another "
-            "attack."
+            "The attention of this model cannot be read: its UNet has no layers that pass through to_q, to_k and to_v "
+            "for the image and for the text. Use a UNet2DConditionModel of diffusers whose projections are not fused "
+            "(unfuse_qkv_projections), or another attack."
         )
     return itself, text
 

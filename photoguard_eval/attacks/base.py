@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -231,6 +232,17 @@ def require_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ConfigurationError(f"{name} is {value}; expected more than 0.")
+
+
+def require_not_negative(**values: float) -> None:
+    """Check that named parameters are finite and not below zero.
+
+    Raises:
+        ConfigurationError: If one is not.
+    """
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            raise ConfigurationError(f"{name} is {value}; expected a finite number, 0 or more.")
 
 
 def require_choice(choices: Sequence[str], **values: str) -> None:

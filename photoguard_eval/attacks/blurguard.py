@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack
+from photoguard_eval.attacks.descent import project
 from photoguard_eval.attacks.encoder import EncoderAttack
 from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS
 
@@ -34,7 +35,8 @@ class BlurGuardAttack(EncoderAttack):
 
     The width is the one for which the spectrum of blurred noise has the slope of the image's there. A perturbation like
     that is less visible and survives compression and smoothing. The blur is an average within the region, weighted to
-    one, so that it never leaves the ball nor the region.
+    one, so that it never leaves the region nor the ball; of an ℓ2 ball it could by less than a hundredth, and is
+    brought back.
     """
 
     name = "blurguard"
@@ -67,7 +69,10 @@ class BlurGuardAttack(EncoderAttack):
 
     def parametrisation(self, batch: AttackBatch) -> Callable[[torch.Tensor], torch.Tensor]:
         """See `GradientAttack.parametrisation`."""
-        return RegionBlur(batch.images, batch.kept)
+        blur = RegionBlur(batch.images, batch.kept)
+        if self.threat_model.norm == "linf":
+            return blur
+        return lambda images: project(batch.images, blur(images) - batch.images, self.threat_model)
 
 
 class RegionBlur:

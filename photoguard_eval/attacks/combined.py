@@ -15,7 +15,7 @@ from photoguard_eval.attacks.base import (
     register_attack,
     require_positive,
 )
-from photoguard_eval.attacks.gradient import GradientAttack
+from photoguard_eval.attacks.gradient import GradientAttack, require_schedule
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.purifiers import PURIFIERS, Purifier
 from photoguard_eval.randomness import CaseGenerators
@@ -71,6 +71,8 @@ class EnsembleAttack(Attack):
             ConfigurationError: If a value is out of range, or an attack is given another budget.
         """
         require_positive(trials=trials, denoising_steps=denoising_steps)
+        if steps is not None:
+            require_positive(steps=steps)
         self.members = [_member(spec, epsilon, norm, steps) for spec in attacks.split("+")]
         if len(self.members) < 2:
             raise ConfigurationError(f"attacks is {attacks!r}; expected at least two, joined by '+'.")
@@ -88,6 +90,7 @@ class EnsembleAttack(Attack):
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
+        require_schedule(model, denoising_steps=self.denoising_steps)
         for member in self.members:
             member.instance.require_support(model, editor, sizes)
 

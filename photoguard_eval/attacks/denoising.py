@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_choice
+from photoguard_eval.attacks.base import (
+    DEFAULT_EPSILON,
+    AttackBatch,
+    Norm,
+    register_attack,
+    require_choice,
+    require_not_negative,
+)
 from photoguard_eval.attacks.gradient import (
     DEFAULT_STEP_SIZE,
     DEFAULT_STEPS,
@@ -91,8 +98,8 @@ class AdvDmAttack(DenoisingAttack):
 class MistAttack(DenoisingAttack, TargetedAttack):
     """Drive the latents to a target's (textural), raise the training loss (semantic), or both (fused).
 
-    The fused loss is Σ(E(x) − E(x_targ))² − λ · ‖ε_θ(z_t, t, c) − ε‖². The sum is taken as a mean over as many numbers
-    as an image of 512 × 512 has latents, so that λ weighs the same at every size.
+    The fused loss is Σ(E(x) − E(x_targ))² − λ · ‖ε_θ(z_t, t, c) − ε‖², with latents in the UNet's scale. The sum is
+    taken as a mean over as many numbers as an image of 512 × 512 has latents, so that λ weighs the same at every size.
     """
 
     name = "mist"
@@ -130,6 +137,7 @@ class MistAttack(DenoisingAttack, TargetedAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
         require_choice(("textural", "semantic", "fused"), mode=mode)
+        require_not_negative(weight=weight)
         self._take_target(target)
         self.mode = mode
         self.gradient_through = "encoder" if mode == "textural" else "encoder, UNet"
@@ -140,11 +148,10 @@ class MistAttack(DenoisingAttack, TargetedAttack):
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """See `GradientAttack.objective`."""
         prompt = self._embedded_prompt(model, batch)
-        difference = self._difference_to_target(model, batch)
+        squared_distance = self._squared_distance_to_target(model, batch)
 
         def textural(images: torch.Tensor) -> torch.Tensor:
-            losses: torch.Tensor = difference(images).square().mean(dim=1) * REFERENCE_LATENTS
-            return losses
+            return squared_distance(images).mean(dim=1) * REFERENCE_LATENTS
 
         def semantic(images: torch.Tensor) -> torch.Tensor:
             return -denoising_error(model, noised(model, batch, images, generator), prompt)
@@ -170,7 +177,7 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
     gradient_through = "encoder"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "published": {"step_size": 1 / 255, "steps": 100},
-        "targeted": {"target_weight": 5.0},
+        "targeted": {"target_weight": 1 / 5},
     }
 
     def __init__(
@@ -194,7 +201,8 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
             steps: See `GradientAttack`.
             prompt: What the UNet is told the image shows.
             direction: "minus" descends the score distillation loss, "plus" ascends it.
-            target_weight: Weight of the squared distance of the latents to the target's; 5 for SDST, 0 for none.
+            target_weight: Weight of the squared distance of the latents, in the UNet's scale, to the target's: a fifth
+                for SDST, which weighs the score by five, 0 for none.
             target: What the latents are driven to; see `encode_target`.
 
         Raises:
@@ -203,6 +211,7 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
         require_choice(("minus", "plus"), direction=direction)
+        require_not_negative(target_weight=target_weight)
         self._take_target(target)
         self.direction = direction
         self.target_weight = target_weight
@@ -214,7 +223,7 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
         import torch
 
         prompt = self._embedded_prompt(model, batch)
-        difference = self._difference_to_target(model, batch) if self.target_weight else None
+        squared_distance = self._squared_distance_to_target(model, batch) if self.target_weight else None
         sign = 1 if self.direction == "minus" else -1
 
         def loss(images: torch.Tensor) -> torch.Tensor:
@@ -223,8 +232,8 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
                 score = sample.predicted_noise(model, prompt) - sample.noise
             # Its gradient with respect to the latents is the score, which is all that the method passes back.
             losses: torch.Tensor = sign * (score * sample.clean).flatten(1).sum(dim=1)
-            if difference is not None:
-                losses = losses + self.target_weight * difference(images).square().sum(dim=1)
+            if squared_distance is not None:
+                losses = losses + self.target_weight * squared_distance(images).sum(dim=1)
             return losses
 
         return loss

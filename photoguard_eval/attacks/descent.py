@@ -58,7 +58,7 @@ def projected_gradient_descent(
     import torch
 
     scale = loss_scale or LossScale(images.dtype)
-    perturbed = images if start is None else _project(images, start * region, threat_model)
+    perturbed = images if start is None else project(images, start * region, threat_model)
     for step in range(steps):
         point = perturbed.detach().requires_grad_(True)
         with torch.enable_grad():
@@ -71,7 +71,7 @@ def projected_gradient_descent(
         share = 1 - (1 - FINAL_STEP_SHARE) * step / steps if decay else 1.0
         direction = _steepest(gradient * region, threat_model)
         moved = point.detach() - share * step_size * direction
-        perturbed = _project(images, moved - images, threat_model)
+        perturbed = project(images, moved - images, threat_model)
     return perturbed.detach()
 
 
@@ -91,7 +91,14 @@ def _steepest(gradient: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor
     return gradient / _root_mean_square(gradient).clamp_min(1e-30)
 
 
-def _project(images: torch.Tensor, perturbation: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor:
+def project(images: torch.Tensor, perturbation: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor:
+    """Add a perturbation to images after projection onto the ball, and clip to [0, 1]; differentiable.
+
+    Args:
+        images: Shape (N, 3, H, W) in [0, 1].
+        perturbation: Same shape.
+        threat_model: Norm and radius of the ball.
+    """
     if threat_model.norm == "linf":
         perturbation = perturbation.clamp(-threat_model.epsilon, threat_model.epsilon)
     else:

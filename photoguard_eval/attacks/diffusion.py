@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack, require_positive
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack
+from photoguard_eval.attacks.base import (
+    DEFAULT_EPSILON,
+    AttackBatch,
+    ImageSize,
+    Norm,
+    register_attack,
+    require_positive,
+)
+from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, require_schedule
 from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.attacks.repetition import mean_over_repetitions
+from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.randomness import CaseGenerators
 
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import EditInputs, LatentDiffusion
+    from photoguard_eval.diffusion import EditInputs, Editor, EditSettings, LatentDiffusion
 
 
 @register_attack
@@ -22,8 +30,9 @@ class DiffusionAttack(GradientAttack):
     """Minimise the distance between an edit of the immunized image and a gray image: ‖f(x + δ) − x_targ‖₂.
 
     f is a short edit: the editor's own sampler with few denoising steps and the decoder, for the empty prompt, with
-    fresh noise at every step. For the empty prompt both branches of classifier-free guidance are equal, so guidance
-    has no effect and only one branch is computed.
+    fresh noise at every step. Where guidance leads away from the empty prompt both of its branches are equal then, so
+    that it has no effect and only one branch is computed; elsewhere (Stable Diffusion XL, instruction-following and
+    consistency models) the edit is guided as the editor's are.
 
     Defaults are Table 9's: ℓ∞, ε = 16/255, steps of 2/255, 200 of them; 4 denoising steps as in the released code.
     Algorithm 2 takes one edit per step; the released code averages the gradient over ten (`repetitions=10`).
@@ -60,10 +69,17 @@ class DiffusionAttack(GradientAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
         require_positive(denoising_steps=denoising_steps, repetitions=repetitions)
+        if not 0 <= eta <= 1:
+            raise ConfigurationError(f"eta is {eta}; expected 0, deterministic DDIM, to 1.")
         self.gradient_through = f"encoder, {denoising_steps} × UNet, decoder"
         self.denoising_steps = denoising_steps
         self.repetitions = repetitions
         self.eta = eta
+
+    def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
+        """See `Attack.require_support`."""
+        del editor, sizes
+        require_schedule(model, denoising_steps=self.denoising_steps)
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
@@ -74,15 +90,17 @@ class DiffusionAttack(GradientAttack):
         settings = batch.settings.changed(
             num_inference_steps=batch.editor.schedule_length(self.denoising_steps, batch.settings),
             eta=self.eta,
-            guidance_scale=1.0,
         )
         noise = generator.spawn(self.repetitions)
         at_once = batch.repetitions_at_once(self.repetitions)
         prompt = model.embed_prompts([""])
+        unconditional = model.unconditional(1) if _is_guided(model, settings) else None
         loss_scale = LossScale(model.dtype)
 
         def distances(inputs: EditInputs, generators: CaseGenerators) -> torch.Tensor:
-            edits = batch.editor.denoise(model, inputs, prompt.repeat(len(generators)), None, generators, settings)
+            count = len(generators)
+            away_from = unconditional.repeat(count) if unconditional else None
+            edits = batch.editor.denoise(model, inputs, prompt.repeat(count), away_from, generators, settings)
             # In the model's [-1, 1] the gray target is zero, so that the distance is the norm of the edit.
             lengths: torch.Tensor = torch.linalg.vector_norm((edits * 2 - 1).flatten(1), dim=1)
             return lengths
@@ -92,3 +110,10 @@ class DiffusionAttack(GradientAttack):
             return mean_over_repetitions(distances, inputs, noise, at_once, loss_scale)
 
         return distance_to_gray
+
+
+def _is_guided(model: LatentDiffusion, settings: EditSettings) -> bool:
+    """Say whether guidance away from what the model takes for no prompt changes an edit after the empty one."""
+    if model.is_consistency_model:
+        return False  # Its single branch is told the scale.
+    return model.kind == "instruction" or (model.text.empty_is_zero and settings.guidance_scale != 1)

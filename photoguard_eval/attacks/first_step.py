@@ -11,9 +11,16 @@ from photoguard_eval.attacks.base import (
     ImageSize,
     Norm,
     register_attack,
+    require_not_negative,
     require_positive,
 )
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, first_prediction
+from photoguard_eval.attacks.gradient import (
+    DEFAULT_STEP_SIZE,
+    DEFAULT_STEPS,
+    GradientAttack,
+    first_prediction,
+    require_schedule,
+)
 from photoguard_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,7 +41,8 @@ class DiffusionGuardAttack(GradientAttack):
     """Maximise the norm of the noise predicted at the first step of an edit: ‖ε_θ(noise, t₀, m̃, E(x ⊙ (1 − m̃)))‖₂.
 
     The first step decides what an edit is laid out like. m̃ is the mask of the edit with the kept region shrunk along
-    its contour, anew at every step, so that the perturbation holds when another mask is drawn than was foreseen.
+    its contour, anew at every step, so that the perturbation holds when another mask is drawn than was foreseen. It is
+    the kept region that shrinks, in the released code too: more would be looked at than is perturbed otherwise.
     """
 
     name = "diffusionguard"
@@ -73,8 +81,7 @@ class DiffusionGuardAttack(GradientAttack):
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
         require_positive(denoising_steps=denoising_steps, shrinking_iterations=shrinking_iterations)
-        if shrinking_strength < 0:
-            raise ConfigurationError(f"shrinking_strength is {shrinking_strength}; expected 0 or more.")
+        require_not_negative(shrinking_strength=shrinking_strength)
         self.denoising_steps = denoising_steps
         self.shrinking_strength = shrinking_strength
         self.shrinking_iterations = shrinking_iterations
@@ -82,6 +89,7 @@ class DiffusionGuardAttack(GradientAttack):
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
         del sizes
+        require_schedule(model, denoising_steps=self.denoising_steps)
         require_image_at_the_first_step(self.name, model, editor)
 
     def objective(

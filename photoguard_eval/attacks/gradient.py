@@ -11,6 +11,7 @@ from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, I
 from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
 from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.attacks.targets import encode_target, require_target, require_target_size, target_inputs
+from photoguard_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -134,6 +135,30 @@ class TargetedAttack(GradientAttack):
         target = encode_target(self.target, model, batch.images)
         return lambda images: (model.encode(batch.visible(images, model)) - target).flatten(1)
 
+    def _squared_distance_to_target(
+        self, model: LatentDiffusion, batch: AttackBatch
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Prepare the same as squares in the UNet's scale, in which they compare with errors of its prediction."""
+        difference = self._difference_to_target(model, batch)
+        return lambda images: (difference(images) * model.latent_scale).square()
+
+
+def require_schedule(model: LatentDiffusion, **steps: int) -> None:
+    """Check that a model's noise schedule can be run in so many steps.
+
+    Args:
+        model: The model.
+        steps: Numbers of steps, by the attack's name of them.
+
+    Raises:
+        ConfigurationError: If one is too large.
+    """
+    for name, count in steps.items():
+        try:
+            model.scheduler(count)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name} is {count}, which this model cannot run: {error}") from error
+
 
 @dataclass(frozen=True)
 class Noised:
@@ -193,9 +218,9 @@ def first_prediction(
     masks: torch.Tensor,
     prompt_embeddings: PromptEmbeddings,
     generator: CaseGenerators,
-    denoising_steps: int,
+    denoising_steps: int | None = None,
 ) -> torch.Tensor:
-    """Return the noise that the UNet predicts at the first step of a short edit, (N, C, h, w).
+    """Return the noise that the UNet predicts at the first step of an edit, (N, C, h, w).
 
     Args:
         model: The model.
@@ -204,11 +229,11 @@ def first_prediction(
         masks: Shape (N, 1, H, W), 1 = region to edit.
         prompt_embeddings: One per image.
         generator: Gives the noise that the edit starts from.
-        denoising_steps: Length of the schedule.
+        denoising_steps: Steps of the edit; by default as many as an edit has.
     """
-    settings = batch.settings.changed(
-        num_inference_steps=batch.editor.schedule_length(denoising_steps, batch.settings), guidance_scale=1.0
-    )
+    settings = batch.settings
+    if denoising_steps is not None:
+        settings = settings.changed(num_inference_steps=batch.editor.schedule_length(denoising_steps, settings))
     inputs = batch.editor.prepare(model, images, masks, settings)
     start = batch.editor.start(model, inputs, generator, settings)
     timesteps = start.timesteps[:1].expand(len(images))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from photoguard_eval.attacks.base import Attack, AttackBatch
 from photoguard_eval.attacks.budget import Perturbation, require_within_budget, round_within_budget
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, PhotoguardError
+from photoguard_eval.errors import AttackError, ConfigurationError, PhotoguardError
 from photoguard_eval.images import decode_png, encode_png, to_8bit
 
 if TYPE_CHECKING:
@@ -47,15 +47,27 @@ def immunize(
         One finished image per image of the batch.
 
     Raises:
+        ConfigurationError: If the editor repaints what a mask marks and the attack, which is told, is given none.
         AttackError: If the attack raises, or returns anything but finite images of the batch's shape.
         BudgetExceededError: If an image is outside of the threat model; the message names it and the excess.
     """
+    if attack.sees_mask and batch.editor.reads_mask:
+        _require_masks(batch)
     with meter:
         images = _run(attack, model, batch, generators)
     return [
         _finish(attack, original, immunized, name)
         for original, immunized, name in zip(batch.images.cpu(), images.float().cpu(), batch.ids, strict=True)
     ]
+
+
+def _require_masks(batch: AttackBatch) -> None:
+    for mask, name in zip(batch.masks, batch.ids, strict=True):
+        if not mask.any():
+            raise ConfigurationError(
+                f"{name} has no mask: the editor {batch.editor.name!r} repaints what a mask marks, and nothing is "
+                "marked. Give a mask that is 1 where the image will be edited, or take an editor that varies all of it."
+            )
 
 
 def _run(attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """The attacks of the field: that each objective moves its way, and what is special about each."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,12 +98,26 @@ def test_score_distillation_moves_the_latents_along_the_score(embedded, directio
     assert (sign * (after - before)).mean() < 0
 
 
-@pytest.mark.parametrize("spec", ["advdm", "mist", "sds", "pid", "ace", "diffusionguard", "advpaint", "dayn"])
-def test_published_parameters_are_a_preset_and_the_budgets_are_true_levels(spec):
+@pytest.mark.parametrize(
+    ("spec", "epsilon", "step_size", "steps", "decay"),
+    [
+        ("advdm", 16, 1, 100, False),
+        ("mist", 16, 1, 100, False),
+        ("sds", 16, 1, 100, False),
+        ("pid", 12.75, 1, 1000, False),
+        ("ace", 4, 2, 200, False),
+        # Quoted for images in [−1, 1]: 16/255 and 1/255; 0.06 and 0.03; 0.06.
+        ("diffusionguard", 8, 0.5, 800, False),
+        ("advpaint", 7.65, 3.825, 250, True),
+        ("dayn", 7.65, 2, 100, False),
+    ],
+)
+def test_published_parameters_are_a_preset_in_true_levels(spec, epsilon, step_size, steps, decay):
     published = ATTACKS.create(f"{spec},preset=published").instance
     board = ATTACKS.create(spec).instance
-    levels = {"pid": 12.75, "ace": 4, "diffusionguard": 8, "advpaint": 7.65, "dayn": 7.65}.get(spec, 16)
-    assert published.threat_model.epsilon * 255 == pytest.approx(levels)
+    assert published.threat_model.epsilon * 255 == pytest.approx(epsilon)
+    assert published.step_size * 255 == pytest.approx(step_size)
+    assert (published.steps, published.decay) == (steps, decay)
     assert (board.threat_model.epsilon, board.step_size, board.steps) == (16 / 255, 2 / 255, 200)
     assert ATTACKS.create(f"{spec},preset=published,steps=3").instance.steps == 3
 
@@ -125,13 +141,62 @@ def test_the_first_step_of_inpainting_by_freezing_sees_no_image(spec):
 
 @pytest.mark.parametrize("spec", ["advpaint", "dayn", "ensemble,attacks=encoder+dayn", "eot,attack=dayn"])
 def test_attention_that_cannot_be_read_is_refused(spec):
-    model = tiny_model()
+    attack, model = ATTACKS.create(spec).instance, tiny_model()
+    attack.require_support(model, InpaintEditor(), SIZES)
+    model.unet.fuse_qkv_projections()
+    with pytest.raises(ConfigurationError, match="attention of this model cannot be read"):
+        attack.require_support(model, InpaintEditor(), SIZES)
+    model.unet.unfuse_qkv_projections()
+    attack.require_support(model, InpaintEditor(), SIZES)
     for module in model.unet.modules():
         if hasattr(module, "to_q"):
-            module.fuse_projections()
             del module.to_q
     with pytest.raises(ConfigurationError, match="attention of this model cannot be read"):
-        ATTACKS.create(spec).instance.require_support(model, InpaintEditor(), SIZES)
+        attack.require_support(model, InpaintEditor(), SIZES)
+
+
+@pytest.mark.parametrize("spec", ["dayn,timesteps", "diffusion,denoising_steps", "diffusionguard,denoising_steps"])
+def test_a_schedule_that_the_model_cannot_run_is_refused_before_any_work(spec):
+    attack = ATTACKS.create(f"{spec}=1000").instance
+    with pytest.raises(ConfigurationError, match=f"{spec.partition(',')[2]} is 1000, .* expected 1 to 999"):
+        attack.require_support(tiny_model(), InpaintEditor(), SIZES)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "diffusion,eta=2",
+        "diffusion,eta=-0.1",
+        "mist,weight=nan",
+        "mist,weight=-1",
+        "sds,target_weight=-5",
+        "diffusionguard,shrinking_strength=inf",
+        "ensemble,attacks=noise+amortised,steps=0",
+    ],
+)
+def test_a_value_out_of_range_is_refused(spec):
+    with pytest.raises(ConfigurationError, match=f"{spec.split(',')[-1].partition('=')[0]} is .*expected"):
+        ATTACKS.create(spec)
+
+
+@pytest.mark.parametrize("prompts", [None, ("a dog", " ")])
+def test_attention_to_a_prompt_without_words_is_refused(prompts):
+    batch = replace(embedded_batch(InpaintEditor()), prompts=prompts)
+    with pytest.raises(ConfigurationError, match="not empty"):
+        ATTACKS.create("dayn,steps=1").instance.perturb(tiny_model(), batch, CaseGenerators.from_seeds([1, 2]))
+
+
+@pytest.mark.parametrize(("editor", "first"), [(EDITORS[0], 751), (EDITORS[1], 501)], ids=lambda editor: str(editor))
+def test_advpaint_attacks_the_first_step_of_the_edit_itself(editor, first, monkeypatch):
+    model, seen = tiny_model(), []
+    predict = model.predict_noise
+    monkeypatch.setattr(
+        model, "predict_noise", lambda latents, timesteps, *rest, **named: seen.append(timesteps.unique().tolist())
+        or predict(latents, timesteps, *rest, **named)
+    )  # fmt: skip
+    batch = replace(embedded_batch(editor), settings=EditSettings(num_inference_steps=4, strength=0.75))
+    ATTACKS.create("advpaint,steps=2").instance.perturb(model, batch, CaseGenerators.from_seeds([1, 2]))
+    assert seen == [[first]] * 2
 
 
 def test_attention_layers_are_told_apart():
@@ -204,6 +269,27 @@ def test_a_region_blur_is_an_average_within_the_region():
     assert blurred.std() < 0.3 * (signs * region).std()
     constant = blur_within(torch.ones(3, 32, 32), region, 1.5)
     assert torch.allclose(constant, region.expand(3, 32, 32), atol=1e-5)
+
+
+def test_blurguard_stays_in_an_l2_ball(monkeypatch):
+    monkeypatch.setattr("photoguard_eval.attacks.blurguard.matching_sigma", lambda *_: 3.0)
+    batch = embedded_batch(InpaintEditor())
+    batch = replace(batch, images=batch.images / 2 + 0.25)
+    attack = ATTACKS.create("blurguard,norm=l2,epsilon=2/255").instance
+    plain, held = RegionBlur(batch.images, batch.kept), attack.parametrisation(batch)
+
+    def size(change):
+        return change.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+
+    # The change that grows most, by power iteration: it is larger where it weighs in more averages.
+    change = batch.kept.expand_as(batch.images)
+    for _ in range(20):
+        change = (change / size(change) * 2 / 255).requires_grad_()
+        grown = size(plain(batch.images + change) - batch.images)
+        (change,) = torch.autograd.grad(grown.square().sum(), change)
+    assert (grown * 255 > 2.002).all(), "nothing needs to be held back"
+    change = change / size(change) * 2 / 255
+    assert (size(held(batch.images + change) - batch.images) * 255 <= 2 + 1e-4).all()
 
 
 def test_a_smooth_image_gets_a_wider_blur_than_a_rough_one():

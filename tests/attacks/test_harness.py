@@ -1,15 +1,17 @@
 """What the harness does with plug-ins that break the contract."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from photoguard_eval.attacks import Attack, AttackBatch, FolderAttack
 from photoguard_eval.attacks.harness import immunize
-from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor
+from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor
 from photoguard_eval.errors import AttackError, BudgetExceededError, ConfigurationError, PluginError
 from photoguard_eval.images import decode_png, write_image
 from photoguard_eval.randomness import CaseGenerators
-from tests.tiny import random_images, tiny_model
+from tests.tiny import half_masks, random_images, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,18 @@ def test_what_counts_is_the_decoded_file(model):
     (finished,) = run(attack_returning(lambda x: x + 7.6 / 255), model, images)
     assert decode_png(finished.png).unique().tolist() == pytest.approx([108 / 255])
     assert finished.perturbation.linf_levels == pytest.approx(8)
+
+
+def test_an_editor_that_needs_a_mask_is_given_one(model):
+    images = random_images(2)
+    masks = half_masks(2, images.shape[-1])
+    masks[1] = 0
+    unmasked = replace(batch(images), masks=masks, editor=InpaintEditor())
+    attack, generators = attack_returning(lambda images: images), CaseGenerators.from_seeds([0, 1])
+    with pytest.raises(ConfigurationError, match="fox-1 has no mask"):
+        immunize(attack, model, unmasked, generators, CostMeter(model))
+    attack.sees_mask = False
+    assert len(immunize(attack, model, unmasked, generators, CostMeter(model))) == 2
 
 
 def test_a_plugin_without_a_budget_is_explained(model):

@@ -17,6 +17,7 @@ from photoguard_eval.attacks import (
     AttackBatch,
     BlurGuardAttack,
     DaynAttack,
+    DiffusionAttack,
     DiffusionGuardAttack,
     EncoderAttack,
     MistAttack,
@@ -96,6 +97,10 @@ class ByHand:
         jacobian = SCALE * (signal**0.5 * self.on_latents @ self.mean + self.on_visible @ self.mean * self.kept)
         return self.prediction(noised), noise, jacobian
 
+    def toward_target(self):
+        """Gradient of the squared distance of the latents to the target's, in the UNet's scale."""
+        return 2 * SCALE**2 * (self.mean * self.kept).T @ (self.latents(self.visible) - self.target)
+
     def step(self, gradient):
         """The image after a step of descent."""
         return self.x - STEP * np.sign(gradient) * self.kept
@@ -110,6 +115,17 @@ def affine(function):
     basis = torch.eye(3 * SIDE * SIDE, dtype=torch.float64).reshape(-1, 3, SIDE, SIDE)
     bias = function(torch.zeros_like(basis[:1])).flatten()
     return (function(basis).flatten(1) - bias).T.numpy(), bias.numpy()
+
+
+def decoder():
+    """The decoder, which paints each pixel of a square from the latents of that square, as a matrix."""
+    positions, half = (SIDE // 2) ** 2, SIDE // 2
+    matrix = np.zeros((3, SIDE, SIDE, CHANNELS, positions))
+    weight = linear_model().vae.decoding.numpy()
+    for row in range(SIDE):
+        for column in range(SIDE):
+            matrix[:, row, column, :, row // 2 * half + column // 2] = weight[:, :, row % 2, column % 2].T
+    return matrix.reshape(3 * SIDE * SIDE, CHANNELS * positions)
 
 
 def moved(attack, model, batch, seed=7):
@@ -155,23 +171,27 @@ def test_advdm(model, batch):
 
 @pytest.mark.parametrize("mode", ["textural", "semantic", "fused"])
 def test_mist(model, batch, mode):
-    attack = MistAttack(steps=1, step_size=STEP, mode=mode, weight=2e4)
+    weight = 5e3
+    attack = MistAttack(steps=1, step_size=STEP, mode=mode, weight=weight)
     hand = ByHand(model, batch)
     prediction, noise, jacobian = hand.denoising()
-    textural = (hand.mean * hand.kept).T @ (hand.latents(hand.visible) - hand.target) * 2 * 16384 / LATENTS
+    textural = hand.toward_target() * 16384 / LATENTS
     semantic = -2 / LATENTS * jacobian.T @ (prediction - noise)
-    gradient = {"textural": textural, "semantic": semantic, "fused": textural + 2e4 * semantic}[mode]
+    gradient = {"textural": textural, "semantic": semantic, "fused": textural + weight * semantic}[mode]
     assert_same(moved(attack, model, batch), hand.step(gradient), hand)
+    # Had the latents another scale, the two losses would be weighed otherwise.
+    unscaled = textural / SCALE**2 + weight * semantic
+    alike = np.sign(unscaled) == np.sign(textural + weight * semantic)
+    assert not alike[hand.kept == 1].all(), "the balance of the losses would not be noticed"
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("minus", 1), ("plus", -1)])
-@pytest.mark.parametrize("weight", [0.0, 5.0])
+@pytest.mark.parametrize("weight", [0.0, 1 / 5])
 def test_sds(model, batch, direction, sign, weight):
     attack = SdsAttack(steps=1, step_size=STEP, direction=direction, target_weight=weight)
     hand = ByHand(model, batch)
     prediction, noise, _ = hand.denoising()
-    targeted = 2 * (hand.mean * hand.kept).T @ (hand.latents(hand.visible) - hand.target)
-    gradient = sign * SCALE * hand.mean.T @ (prediction - noise) + weight * targeted
+    gradient = sign * SCALE * hand.mean.T @ (prediction - noise) + weight * hand.toward_target()
     assert_same(moved(attack, model, batch), hand.step(gradient), hand)
 
 
@@ -189,6 +209,43 @@ def test_diffusionguard(model, batch):
     prediction = hand.prediction(hand.first_noise())
     jacobian = SCALE * hand.on_visible @ hand.mean * hand.kept
     gradient = -jacobian.T @ prediction / np.linalg.norm(prediction)
+    assert_same(moved(attack, model, batch), hand.step(gradient), hand)
+
+
+def test_diffusionguard_with_a_shrunken_region(model, batch):
+    """The kept half shrinks along its contour, and what is no longer kept is repainted: not seen, and masked."""
+    attack = DiffusionGuardAttack(steps=1, step_size=STEP, shrinking_strength=12, shrinking_iterations=16)
+    hand = ByHand(model, batch)
+    depths = hand.generator.uniform((1, SIDE, SIDE), 0, 12 * 16 * SIDE / 512, batch.images)[0, 0].numpy()
+    kept = batch.kept[0, 0].numpy()
+    # A straight contour: the distance to it is counted along the rows, from the first column that is not kept.
+    columns = np.arange(SIDE)
+    distance = SIDE // 2 - columns if kept[0, 0] else columns - SIDE // 2 + 1
+    shrunken = kept * (distance > depths)
+    assert 0 < shrunken.sum() < kept.sum()
+    hand.mask = 1 - shrunken[::2, ::2].flatten()
+    seen = np.tile(shrunken.flatten(), 3)
+    hand.visible = seen * hand.x + 0.5 * (1 - seen)
+    prediction = hand.prediction(hand.first_noise())
+    jacobian = SCALE * hand.on_visible @ hand.mean * seen
+    gradient = -jacobian.T @ prediction / np.linalg.norm(prediction)
+    assert_same(moved(attack, model, batch), hand.step(gradient), hand)
+
+
+def test_diffusion(model, batch):
+    """One denoising step without noise: z = a · noise + b · prediction, decoded, and its distance to gray, zero."""
+    attack = DiffusionAttack(steps=1, step_size=STEP, denoising_steps=1, eta=0.0)
+    hand = ByHand(model, batch)
+    hand.generator = hand.generator.spawn(1)
+    noise = hand.first_noise()
+    prediction = hand.prediction(noise)
+    scheduler = model.scheduler(1)
+    signal, last = float(scheduler.alphas_cumprod[int(scheduler.timesteps[0])]), float(scheduler.final_alpha_cumprod)
+    clean = (noise - (1 - signal) ** 0.5 * prediction) / signal**0.5
+    decoded = decoder() @ (last**0.5 * clean + (1 - last) ** 0.5 * prediction) / SCALE
+    of_prediction = (1 - last) ** 0.5 - last**0.5 * (1 - signal) ** 0.5 / signal**0.5
+    jacobian = of_prediction * decoder() @ hand.on_visible @ hand.mean * hand.kept
+    gradient = jacobian.T @ decoded / np.linalg.norm(decoded)
     assert_same(moved(attack, model, batch), hand.step(gradient), hand)
 
 
