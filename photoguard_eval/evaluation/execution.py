@@ -91,6 +91,8 @@ class Evaluation:
     _model: LatentDiffusion | None = None
     _failures: dict[str, FailedAttack] = field(default_factory=dict)
     _sizes: dict[tuple[str, str], BatchSizes] | None = None
+    _started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    _clock: float = field(default_factory=time.monotonic)
 
     def run(self) -> EvaluationResult:
         """Compute what is missing and return the result, which is also written to the store.
@@ -101,11 +103,9 @@ class Evaluation:
             PhotoguardError: If the model cannot be loaded, an image does not fit it, a metric gives NaN, or the
                 disk is full; everything that was finished stays in the store.
         """
-        started = datetime.datetime.now(datetime.UTC)
-        clock = time.monotonic()
         self.immunize_all()
         self.edit_all()
-        result = self._assemble(self._provenance(started, clock))
+        result = self._assemble()
         for key in dict.fromkeys(self.store.damaged):
             self.progress.say(f"Damaged in the store and computed again: {key[:16]}…")
         self.store.write_result(result)
@@ -277,7 +277,7 @@ class Evaluation:
         assert png is not None, "an image is immunized before it is edited"
         return decode_png(png)
 
-    def _provenance(self, started: datetime.datetime, clock: float) -> Provenance:
+    def _provenance(self) -> Provenance:
         earlier = self.store.result(self.plan.id)
         if self.computed == 0 and earlier is not None:
             return earlier.provenance
@@ -289,12 +289,12 @@ class Evaluation:
             threads=_threads(),
             seed=self.plan.request.seed,
             batch_size=self.plan.request.batch_size,
-            started=started.isoformat(timespec="seconds"),
-            seconds=time.monotonic() - clock,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self._clock,
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
 
-    def _assemble(self, provenance: Provenance) -> EvaluationResult:
+    def _assemble(self) -> EvaluationResult:
         plan = self.plan
         scorer = Scorer(plan, self.store)
         methods = self._standing_methods()
@@ -321,7 +321,7 @@ class Evaluation:
             originals=tuple(rows["originals"]),
             methods=tuple(rows["methods"]),
             failures=self.failures,
-            provenance=provenance,
+            provenance=self._provenance(),
         )
 
     def score(self, scorer: Scorer, method: Method) -> MethodResult:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from queue import SimpleQueue
 from threading import Barrier, Thread
 from types import SimpleNamespace
@@ -29,7 +30,9 @@ def test_two_processes_give_the_result_of_one_and_go_on_after_an_attack_failed(m
     options = {"attacks": ("noise", "encoder,steps=2", f"{tmp_path / 'bad.py'}:Bad"), "batch_size": 2}
     alone, _ = evaluate(build_plan(make_request(**options)), Store(tmp_path / "alone"), QUIET)
     plan, store = build_plan(make_request(**options, workers=2)), Store(tmp_path / "shared")
+    began = time.monotonic()
     shared, computed = evaluate(plan, store, QUIET)
+    assert shared.provenance.seconds > 0.9 * (time.monotonic() - began), "the other process and the scores take time"
     # Two images and three edits of each attack, and of the originals the edits, under two editors.
     assert computed == 2 * (2 * (2 + 3) + 3)
     assert shared.id == alone.id
