@@ -2,7 +2,7 @@
 
 From Section 4.2 and Appendix C.1: edits of immunized images are less similar to the edits of the originals than
 edits of images with random noise are; the diffusion attack leaves them less similar than the encoder attack; and it
-lowers the similarity of the edit to the prompt.
+lowers the similarity of the edit to the prompt. Attacks are compared at equal budgets, as the paper's are.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ PAPER_PRESET = "paper"
 
 PAPER_EDITOR = "inpaint"
 """The editor that the paper's tables are about."""
+
+PAPER_EXTRACTOR = "inception"
+"""What the paper's set metrics are computed from."""
 
 UNPRINTED = ("recall",)
 """Metrics for which the paper prints no value: its one "PR" stands at precision."""
@@ -79,15 +82,26 @@ def evaluate_claims(
     """
     held = held_in_baseline or {}
     outcomes = [*_similarity_claims(result), *_prompt_claims(result)]
-    in_setting = is_paper_setting(result)
+    printed = _metrics_of_the_paper(result) if is_paper_setting(result) else ()
     return tuple(
         outcome.model_copy(
             update={
                 "held_in_baseline": held.get(outcome.id),
-                "required": in_setting and outcome.editor == PAPER_EDITOR and outcome.metric not in UNPRINTED,
+                "required": outcome.editor == PAPER_EDITOR and outcome.metric in printed,
             }
         )
+        if outcome.of_the_preset
+        else outcome
         for outcome in outcomes
+    )
+
+
+def _metrics_of_the_paper(result: EvaluationResult) -> tuple[str, ...]:
+    """Return the metrics that a result has as the paper printed them."""
+    return tuple(
+        metric.name
+        for metric in result.metrics
+        if metric.name not in UNPRINTED and (metric.kind != "distribution" or PAPER_EXTRACTOR in metric.extractor)
     )
 
 
@@ -106,37 +120,51 @@ def claim_id(claim: str, metric: str, editor: str) -> str:
 
 def _similarity_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
     for editor in result.editors:
-        rows = _rows_by_attack(result, editor)
         for comparison in COMPARISONS:
-            stronger, weaker = rows.get(comparison.stronger), rows.get(comparison.weaker)
-            if stronger is None or weaker is None:
+            rows = _rows_at_one_budget(result, editor, comparison)
+            if rows is None:
                 continue
             for metric in result.metrics:
                 if metric.table in SIMILARITY_TABLES:
-                    margin, error = _margin(metric, stronger, weaker)
-                    yield _outcome(comparison.id, comparison.statement, editor, metric, margin, error)
+                    yield _outcome(comparison.id, comparison.statement, editor, metric, *rows)
 
 
 def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
     for editor in result.editors:
-        diffusion, original = _rows_by_attack(result, editor).get("diffusion"), result.original(editor)
-        if diffusion is None or original is None:
+        diffusion, original = _rows_of(result, editor, "diffusion"), result.original(editor)
+        if not diffusion or original is None:
             continue
         for metric in result.metrics:
             if metric.table == "figure 7":
-                margin, error = _margin(metric, diffusion, original)
-                yield _outcome(PROMPT_CLAIM, PROMPT_STATEMENT, editor, metric, margin, error)
+                yield _outcome(PROMPT_CLAIM, PROMPT_STATEMENT, editor, metric, diffusion[0], original)
 
 
-def _rows_by_attack(result: EvaluationResult, editor: str) -> dict[str, MethodResult]:
-    """Return the first row of each attack by name: the one with the preset's arguments, if it is there."""
-    rows: dict[str, MethodResult] = {}
-    for method in result.methods:
-        if method.attack is not None and method.editor == editor:
-            plain = method.attack.label == method.attack.name
-            if plain or method.attack.name not in rows:
-                rows[method.attack.name] = method
-    return rows
+def _rows_at_one_budget(
+    result: EvaluationResult, editor: str, comparison: Comparison
+) -> tuple[MethodResult, MethodResult] | None:
+    """Return the rows that a comparison is about, the stronger first; None where no two have the same budget."""
+    weaker = _rows_of(result, editor, comparison.weaker)
+    pairs = ((own, other) for own in _rows_of(result, editor, comparison.stronger) for other in weaker)
+    return next((pair for pair in pairs if _budget(pair[0]) == _budget(pair[1])), None)
+
+
+def _rows_of(result: EvaluationResult, editor: str, attack: str) -> list[MethodResult]:
+    """Return the rows of an attack, the one with the preset's arguments first."""
+    rows = [method for method in result.methods if method.editor == editor and _name(method) == attack]
+    return sorted(rows, key=lambda method: not _is_of_the_preset(method))
+
+
+def _name(method: MethodResult) -> str:
+    return method.attack.name if method.attack else ""
+
+
+def _budget(method: MethodResult) -> tuple[str, float]:
+    assert method.attack is not None, "unprotected images are in no comparison of attacks"
+    return method.attack.threat_model.norm, method.attack.threat_model.epsilon
+
+
+def _is_of_the_preset(method: MethodResult) -> bool:
+    return method.attack is None or method.attack.label == method.attack.name
 
 
 def _margin(metric: MetricInfo, stronger: MethodResult, weaker: MethodResult) -> tuple[float, float | None]:
@@ -151,8 +179,9 @@ def _margin(metric: MetricInfo, stronger: MethodResult, weaker: MethodResult) ->
 
 
 def _outcome(
-    claim: str, statement: str, editor: str, metric: MetricInfo, margin: float, error: float | None
+    claim: str, statement: str, editor: str, metric: MetricInfo, stronger: MethodResult, weaker: MethodResult
 ) -> ClaimOutcome:
+    margin, error = _margin(metric, stronger, weaker)
     return ClaimOutcome(
         id=claim_id(claim, metric.name, editor),
         statement=statement,
@@ -162,4 +191,5 @@ def _outcome(
         standard_error=error,
         holds=margin > 0,
         held_in_baseline=None,
+        of_the_preset=_is_of_the_preset(stronger) and _is_of_the_preset(weaker),
     )

@@ -15,7 +15,7 @@ from photoguard_eval import resources
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.evaluation.claims import evaluate_claims
 from photoguard_eval.evaluation.results import (
-    ClaimOutcome,
+    SET_METRIC_UNCERTAINTY,
     EvaluationResult,
     GateReport,
     MethodResult,
@@ -41,9 +41,6 @@ CASE_METRIC_FLOOR = 0.002
 
 SET_METRIC_SHARE = 0.1
 """Tolerance of a set metric, as a share of its value."""
-
-SET_METRIC_FLOOR = 0.02
-"""Least tolerance of a set metric."""
 
 Side = Literal["above", "below", "either"]
 
@@ -87,7 +84,7 @@ class Baseline(BaseModel):
         extractors: Feature extractor or text model of each metric that uses one.
         package_version: Version that recorded it.
         recorded: Date.
-        claims: Which claims clearly held, by id, see `clearly_holds`.
+        claims: Which claims clearly held, by id, see `ClaimOutcome.clearly_holds`.
         thresholds: All thresholds.
     """
 
@@ -209,18 +206,10 @@ def make_baseline(result: EvaluationResult) -> Baseline:
         extractors=_extractors(result),
         package_version=result.provenance.package_version,
         recorded=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        claims={claim.id: clearly_holds(claim) for claim in evaluate_claims(result)},
+        # A claim on the edge is recorded as not held, so that it cannot be lost to rounding.
+        claims={claim.id: claim.clearly_holds for claim in evaluate_claims(result) if claim.of_the_preset},
         thresholds=tuple(_thresholds(result)),
     )
-
-
-def clearly_holds(claim: ClaimOutcome) -> bool:
-    """Tell whether a claim holds by more than it would move between processors.
-
-    The margin must exceed its standard error over the cases, or for a set metric the least tolerance. A claim on the
-    edge is recorded as not held, so that it cannot be lost to rounding.
-    """
-    return claim.margin > (SET_METRIC_FLOOR if claim.standard_error is None else claim.standard_error)
 
 
 def _thresholds(result: EvaluationResult) -> Iterator[Threshold]:
@@ -256,10 +245,10 @@ def _worse_side(metric: MetricInfo, method: MethodResult) -> Side:
 def _tolerance(summary: Summary, n: int) -> tuple[float, str]:
     if summary.std is None:
         reason = (
-            f"{SET_METRIC_SHARE:.0%} of the value, at least {SET_METRIC_FLOOR:g}: how far a set metric of so few "
+            f"{SET_METRIC_SHARE:.0%} of the value, at least {SET_METRIC_UNCERTAINTY:g}: how far a set metric of so few "
             "images moves between processors"
         )
-        return max(SET_METRIC_SHARE * abs(summary.mean), SET_METRIC_FLOOR), reason
+        return max(SET_METRIC_SHARE * abs(summary.mean), SET_METRIC_UNCERTAINTY), reason
     reason = (
         f"{CASE_METRIC_ERRORS:g} standard errors of the mean over {n} cases, at least {CASE_METRIC_FLOOR:g}: gradient "
         "attacks amplify rounding differences between processors"

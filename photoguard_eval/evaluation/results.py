@@ -261,18 +261,24 @@ class EvaluationResult(_Frozen):
 Verdict = Literal["holds", "gained", "not reproduced", "lost", "refuted"]
 
 
+SET_METRIC_UNCERTAINTY = 0.02
+"""How far a set metric, which has no standard error, moves between processors at least."""
+
+
 class ClaimOutcome(_Frozen):
     """A claim of the paper as measured.
 
     Attributes:
-        id: Stable name, `diffusion-less-similar-than-encoder/ssim/inpaint`.
+        id: Stable name, `diffusion-beats-encoder/ssim/inpaint`.
         statement: The claim in words.
         editor: The editor it was measured under.
         metric: The metric it is about.
         margin: How far the measurement goes in the claim's direction, in the metric's unit: positive where it holds.
         standard_error: Standard error of the margin over the cases, paired; None for a set metric.
         holds: Whether the margin is positive.
-        held_in_baseline: Whether it clearly held when the baseline was blessed; None without a baseline.
+        held_in_baseline: Whether it clearly held when the baseline was blessed; None without a baseline, and where the
+            attacks do not have the preset's arguments.
+        of_the_preset: Whether they have.
         required: Whether the run is of the paper's own setting, in which the claim must hold.
     """
 
@@ -284,20 +290,30 @@ class ClaimOutcome(_Frozen):
     standard_error: float | None
     holds: bool
     held_in_baseline: bool | None
+    of_the_preset: bool = True
     required: bool = False
+
+    @property
+    def clearly_holds(self) -> bool:
+        """Whether it holds by more than its standard error, or for a set metric than the least that such move."""
+        return self.margin > self._uncertainty
+
+    @property
+    def _uncertainty(self) -> float:
+        return SET_METRIC_UNCERTAINTY if self.standard_error is None else self.standard_error
 
     @property
     def verdict(self) -> Verdict:
         """How the claim stands.
 
-        One that held in the baseline and no longer does is lost, one that the paper's own setting contradicts is
-        refuted; either fails the gate.
+        One that held in the baseline and no longer does is lost, one that the paper's own setting contradicts by more
+        than may be chance is refuted; either fails the gate.
         """
         if self.holds:
             return "gained" if self.held_in_baseline is False else "holds"
         if self.held_in_baseline:
             return "lost"
-        return "refuted" if self.required else "not reproduced"
+        return "refuted" if self.required and self.margin < -self._uncertainty else "not reproduced"
 
 
 class ThresholdOutcome(_Frozen):

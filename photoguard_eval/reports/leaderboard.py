@@ -54,8 +54,7 @@ def leaderboard_tables(results: Sequence[EvaluationResult]) -> tuple[Table, ...]
     """
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for result, method in _latest(results):
-        key = (result.model.name, result.dataset.name, result.preset, method.editor)
-        groups.setdefault(key, []).append((result, method))
+        groups.setdefault(_place(result, method.editor), []).append((result, method))
     return tuple(table for entries in groups.values() for table in _group_tables(entries))
 
 
@@ -69,15 +68,24 @@ def _latest(results: Sequence[EvaluationResult]) -> list[Entry]:
     rows: dict[tuple[str, ...], Entry] = {}
     for result in sorted(results, key=lambda result: result.provenance.started):
         for method in result.methods:
-            key = (method_label(method), method.editor, result.model.name, result.dataset.name, result.preset)
-            rows[key] = (result, method)
+            rows[(method_label(method), *_place(result, method.editor))] = (result, method)
     return list(rows.values())
+
+
+def _place(result: EvaluationResult, editor: str) -> tuple[str, ...]:
+    """Return what rows must share to stand in one table; changed settings of the edits are in its title."""
+    place = (editor_text(editor).title, result.model.name, result.dataset.name, result.preset)
+    return (*place, *(f"{name} = {result.editors[editor][name]}" for name in _changed(result, editor)))
+
+
+def _changed(result: EvaluationResult, editor: str) -> list[str]:
+    return [name for name in result.changed_settings if name in result.editors[editor]]
 
 
 def _group_tables(entries: Sequence[Entry]) -> tuple[Table, ...]:
     latest = max((result for result, _ in entries), key=lambda result: result.provenance.started)
     editor = entries[0][1].editor
-    place = f"{editor_text(editor).title} · {latest.model.name} · {latest.dataset.name} · {latest.preset}"
+    place = " · ".join(_place(latest, editor))
     ranked = named_metrics(latest, RANKED)
     methods = tuple(
         method for result, method in entries if all(_same_conditions(result, latest, metric) for metric in ranked)

@@ -91,8 +91,11 @@ def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, method: Meth
     for info, own, best in zip(result.cases, method.cases, first.cases, strict=True):
         if metric.name in own.scores and metric.name in best.scores:
             by_image.setdefault(info.image_id, []).append((own.scores[metric.name], best.scores[metric.name]))
-    if len(by_image) < 2:
+    if not by_image:
         return True
+    if len(by_image) == 1:
+        return False
     means = [[fmean(scores) for scores in zip(*pairs, strict=True)] for pairs in by_image.values()]
     difference, error = paired_difference(*zip(*means, strict=True))
-    return abs(difference) >= CLEARLY * error
+    behind = difference if metric.higher_is_more_similar else -difference
+    return behind >= CLEARLY * error

@@ -160,7 +160,9 @@ def table_rows(columns: Sequence[Sequence[Cell]]) -> tuple[Row, ...]:
 
 def _paper_rows(metrics: Sequence[MetricInfo], methods: Sequence[MethodResult]) -> tuple[Row, ...]:
     """Return the paper's rows, and under each how far the measured row of the same method lies from it."""
-    measured = dict(zip(method_titles(methods), methods, strict=True))
+    # With other arguments, a budget of its own for example, a row is not that of the paper.
+    attacks = ((method, method.attack) for method in methods if method.attack)
+    measured = {attack.title: method for method, attack in attacks if attack.label == attack.name}
     rows = []
     for printed in paper.ROWS:
         cells = [_paper_cell(printed, metric.name) for metric in metrics]

@@ -102,6 +102,20 @@ def test_rows_of_other_seeds_are_marked_and_not_ranked(result):
     assert any("seeds" in note for note in means.notes)
 
 
+def test_changed_settings_have_a_table_of_their_own(result):
+    """A trial run neither replaces a row of the preset nor decides what the rest is compared with."""
+    editors = {name: {**settings, "eta": 0.0} for name, settings in result.editors.items()}
+    trial = with_ssim("2030-02-01T00:00:00+00:00", 0.05).model_copy(
+        update={"editors": editors, "changed_settings": ("eta",)}
+    )
+    tables = leaderboard_tables([result, trial])
+    assert tables[: len(tables) // 2] == leaderboard_tables([result])
+    assert [table.title for table in tables[-2:]] == [
+        f"{ranking}Image to image · maker/model · scenes · ci · eta = 0.0"
+        for ranking in ("Ranking at ℓ∞ 16/255 · ", "")
+    ]
+
+
 def test_a_result_without_pictures_keeps_everything_else(result):
     shared = without_pictures(result)
     rows = (*shared.originals, *shared.methods)

@@ -89,6 +89,25 @@ def test_prompts_of_an_image_are_not_independent(result):
     assert column(table, "SSIM")[TITLES["encoder"]].text == "2 ≈"
 
 
+def test_of_a_single_image_nothing_is_known(result):
+    cases = tuple(case.model_copy(update={"image_id": "cat"}) for case in result.cases)
+    (table,) = ranking_tables(result.model_copy(update={"cases": cases}), "inpaint")
+    assert {cell.text for cell in column(table, "SSIM").values()} == {"1", "2 ≈", "3 ≈"}
+
+
+def test_who_is_better_on_images_is_not_clearly_worse(result):
+    """One image has three prompts, the other one: ranks count prompts, the doubt counts images."""
+    cases = tuple(
+        case.model_copy(update={"image_id": image})
+        for case, image in zip(result.cases, ("cat", "cat", "cat", "dog"), strict=True)
+    )
+    result = with_scores(result, "diffusion", "ssim", [0.2, 0.2, 0.2, 0.9])
+    result = with_scores(result, "encoder", "ssim", [0.4, 0.4, 0.4, 0.4]).model_copy(update={"cases": cases})
+    (table,) = ranking_tables(result, "inpaint")
+    assert column(table, "SSIM")[TITLES["diffusion"]].text == "1"
+    assert column(table, "SSIM")[TITLES["encoder"]].text == "2 ≈"
+
+
 def test_rows_are_ranked_among_those_of_the_same_budget(result):
     tables = ranking_tables(with_budgets(result, [16 / 255, 8 / 255, 8 / 255]), "inpaint")
     assert [table.title for table in tables] == ["Ranking at ℓ∞ 8/255"]

@@ -151,6 +151,18 @@ def test_paper_rows_stand_beside_the_measured_ones(result):
     assert any(note.startswith("† Computed on Inception-v3") for note in found.notes)
 
 
+def test_a_row_with_other_arguments_is_not_compared_with_the_paper(result):
+    methods = tuple(
+        method.model_copy(update={"attack": method.attack.model_copy(update={"label": "encoder,epsilon=4/255"})})
+        if method.attack.name == "encoder"
+        else method
+        for method in result.methods
+    )
+    found = table(result.model_copy(update={"methods": methods}), "inpaint", TABLE_6, paper_rows=True)
+    compared = [row.cells[0].text for row in found.rows if row.cells[0].text.endswith("difference")]
+    assert compared == [f"{TITLES[attack]}, difference" for attack in ("noise", "diffusion")]
+
+
 def test_paper_rows_are_about_inpainting_and_only_on_request(result):
     assert not any(row.from_paper for row in table(result, "img2img", TABLE_6, paper_rows=True).rows)
     assert not any(row.from_paper for row in table(result, "inpaint", TABLE_6).rows)
