@@ -436,6 +436,9 @@ def _immunize(options: argparse.Namespace) -> int:
         options.prompt,
         options.seed,
         options.dtype,
+        _device(options),
+        options.vae_tiling,
+        options.compiled,
     )
     for photograph in photographs:
         photograph.read()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, MethodResult, MetricInfo
-from photoguard_eval.evaluation.statistics import paired_difference
+from photoguard_eval.evaluation.statistics import paired_difference, set_metric_uncertainty
 
 SIMILARITY_TABLES = ("6", "10")
 
@@ -126,7 +126,7 @@ def _similarity_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
                 continue
             for metric in result.metrics:
                 if metric.table in SIMILARITY_TABLES:
-                    yield _outcome(comparison.id, comparison.statement, editor, metric, *rows)
+                    yield _outcome(result, comparison.id, comparison.statement, metric, *rows)
 
 
 def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
@@ -136,7 +136,7 @@ def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
             continue
         for metric in result.metrics:
             if metric.table == "figure 7":
-                yield _outcome(PROMPT_CLAIM, PROMPT_STATEMENT, editor, metric, diffusion[0], original)
+                yield _outcome(result, PROMPT_CLAIM, PROMPT_STATEMENT, metric, diffusion[0], original)
 
 
 def _rows_at_one_budget(
@@ -167,29 +167,37 @@ def _is_of_the_preset(method: MethodResult) -> bool:
     return method.attack is None or method.attack.label == method.attack.name
 
 
-def _margin(metric: MetricInfo, stronger: MethodResult, weaker: MethodResult) -> tuple[float, float | None]:
-    """Return by how much `stronger` is less similar, and the standard error over the cases."""
-    sign = 1.0 if metric.higher_is_more_similar else -1.0
-    if metric.kind == "distribution":
-        return sign * (weaker.metrics[metric.name].mean - stronger.metrics[metric.name].mean), None
-    mean, error = paired_difference(
-        [case.scores[metric.name] for case in weaker.cases], [case.scores[metric.name] for case in stronger.cases]
-    )
-    return sign * mean, error
-
-
 def _outcome(
-    claim: str, statement: str, editor: str, metric: MetricInfo, stronger: MethodResult, weaker: MethodResult
+    result: EvaluationResult,
+    claim: str,
+    statement: str,
+    metric: MetricInfo,
+    stronger: MethodResult,
+    weaker: MethodResult,
 ) -> ClaimOutcome:
-    margin, error = _margin(metric, stronger, weaker)
+    """Measure by how much `stronger` is less similar than `weaker`, and how much of that may be chance."""
+    sign = 1.0 if metric.higher_is_more_similar else -1.0
+    error: float | None
+    if metric.kind == "distribution":
+        values = [row.metrics[metric.name].mean for row in (weaker, stronger)]
+        difference, error = values[0] - values[1], None
+        uncertainty = sum(set_metric_uncertainty(value) for value in values)
+    else:
+        difference, error = paired_difference(
+            [case.scores[metric.name] for case in weaker.cases],
+            [case.scores[metric.name] for case in stronger.cases],
+            [case.image_id for case in result.cases],
+        )
+        uncertainty = error
     return ClaimOutcome(
-        id=claim_id(claim, metric.name, editor),
+        id=claim_id(claim, metric.name, stronger.editor),
         statement=statement,
-        editor=editor,
+        editor=stronger.editor,
         metric=metric.name,
-        margin=margin,
+        margin=sign * difference,
         standard_error=error,
-        holds=margin > 0,
+        uncertainty=uncertainty,
+        holds=sign * difference > 0,
         held_in_baseline=None,
         of_the_preset=_is_of_the_preset(stronger) and _is_of_the_preset(weaker),
     )

@@ -15,7 +15,6 @@ from photoguard_eval import resources
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.evaluation.claims import evaluate_claims
 from photoguard_eval.evaluation.results import (
-    SET_METRIC_UNCERTAINTY,
     EvaluationResult,
     GateReport,
     MethodResult,
@@ -23,6 +22,7 @@ from photoguard_eval.evaluation.results import (
     Summary,
     ThresholdOutcome,
 )
+from photoguard_eval.evaluation.statistics import SET_METRIC_FLOOR, SET_METRIC_SHARE, set_metric_uncertainty
 from photoguard_eval.files import write_atomically
 
 BASELINE_SCHEMA = 1
@@ -38,9 +38,6 @@ CASE_METRIC_ERRORS = 0.5
 
 CASE_METRIC_FLOOR = 0.002
 """Least tolerance of a mean over cases, in the metric's unit."""
-
-SET_METRIC_SHARE = 0.1
-"""Tolerance of a set metric, as a share of its value."""
 
 Side = Literal["above", "below", "either"]
 
@@ -245,10 +242,10 @@ def _worse_side(metric: MetricInfo, method: MethodResult) -> Side:
 def _tolerance(summary: Summary, n: int) -> tuple[float, str]:
     if summary.std is None:
         reason = (
-            f"{SET_METRIC_SHARE:.0%} of the value, at least {SET_METRIC_UNCERTAINTY:g}: how far a set metric of so few "
+            f"{SET_METRIC_SHARE:.0%} of the value, at least {SET_METRIC_FLOOR:g}: how far a set metric of so few "
             "images moves between processors"
         )
-        return max(SET_METRIC_SHARE * abs(summary.mean), SET_METRIC_UNCERTAINTY), reason
+        return set_metric_uncertainty(summary.mean), reason
     reason = (
         f"{CASE_METRIC_ERRORS:g} standard errors of the mean over {n} cases, at least {CASE_METRIC_FLOOR:g}: gradient "
         "attacks amplify rounding differences between processors"
@@ -274,6 +271,12 @@ def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) 
                     "Record the baseline anew with --bless."
                 )
             yield _compare(entry, summary.mean)
+        gone = sorted(metric for *other, metric in recorded if tuple(other) == row and metric not in method.metrics)
+        if gone:
+            raise BaselineError(
+                f"{path} has values of {', '.join(gone)} for {row[0]} under {row[1]}, which this run did not measure. "
+                "Add what is missing, or record the baseline anew with --bless."
+            )
 
 
 def _compare(entry: Threshold, measured: float) -> ThresholdOutcome:

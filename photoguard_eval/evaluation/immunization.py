@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,13 @@ from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter, Editor, EditSettings, ModelIdentity
 from photoguard_eval.errors import ConfigurationError, InvalidImageError, StoreError
-from photoguard_eval.evaluation.plan import ATTACK_CODE, code_fingerprint
+from photoguard_eval.evaluation.plan import (
+    ATTACK_CODE,
+    ATTACK_LIBRARIES,
+    EDIT_LIBRARIES,
+    code_fingerprint,
+    library_versions,
+)
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.files import sha256_of_bytes, sha256_of_file, sha256_of_json, write_atomically
 from photoguard_eval.images import (
@@ -88,6 +95,9 @@ class Recipe:
         prompt: The prompt of the edit, for an attack that sees it.
         seed: Of everything random.
         dtype: What the model computes in.
+        device: Where.
+        vae_tiling: Whether large images pass the autoencoder in tiles.
+        compiled: Whether the networks are compiled.
     """
 
     attack: Plugin[Attack]
@@ -97,6 +107,9 @@ class Recipe:
     prompt: str | None
     seed: int
     dtype: str
+    device: str = "cpu"
+    vae_tiling: bool = False
+    compiled: bool = False
 
     def key(self, photograph: Photograph) -> str:
         """Hash everything that the immunized image depends on."""
@@ -110,6 +123,11 @@ class Recipe:
                 "prompt": self.prompt if attack.instance.sees_prompt else None,
                 "seed": self.seed,
                 "dtype": self.dtype,
+                "device": self.device,
+                "vae_tiling": self.vae_tiling,
+                "compiled": self.compiled,
+                "machine": platform.machine(),
+                "libraries": library_versions((*EDIT_LIBRARIES, *ATTACK_LIBRARIES)),
                 "name": photograph.name,
                 "image": sha256_of_file(photograph.image),
                 "mask": photograph.mask and sha256_of_file(photograph.mask),

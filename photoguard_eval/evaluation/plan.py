@@ -48,12 +48,16 @@ ATTACK_CODE = (
     *EDIT_CODE,
     "attacks/budget.py",
     "attacks/descent.py",
+    "attacks/loss_scale.py",
+    "attacks/perturbation_network.py",
     "attacks/repetition.py",
     "attacks/harness.py",
     "attacks/targets.py",
 )
 """Besides the files of an attack's class and of those it derives from."""
 EDIT_LIBRARIES = ("torch", "diffusers", "transformers", "pillow")
+ATTACK_LIBRARIES = ("numpy", "scipy", "scikit-image", "kornia")
+"""Besides those of an edit."""
 
 
 @dataclass(frozen=True)
@@ -384,6 +388,7 @@ class _Context:
                 "stage": "immunize",
                 "code": code_fingerprint(ATTACK_CODE),
                 **self._common(editor),
+                "attack_libraries": library_versions(ATTACK_LIBRARIES),
                 "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
                 "image": [name, case.image_sha256],
                 "mask": case.mask_sha256 if sees_mask else "",

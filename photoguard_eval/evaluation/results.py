@@ -261,10 +261,6 @@ class EvaluationResult(_Frozen):
 Verdict = Literal["holds", "gained", "not reproduced", "lost", "refuted"]
 
 
-SET_METRIC_UNCERTAINTY = 0.02
-"""How far a set metric, which has no standard error, moves between processors at least."""
-
-
 class ClaimOutcome(_Frozen):
     """A claim of the paper as measured.
 
@@ -274,7 +270,9 @@ class ClaimOutcome(_Frozen):
         editor: The editor it was measured under.
         metric: The metric it is about.
         margin: How far the measurement goes in the claim's direction, in the metric's unit: positive where it holds.
-        standard_error: Standard error of the margin over the cases, paired; None for a set metric.
+        standard_error: Standard error of the margin over the images, paired; None for a set metric.
+        uncertainty: How much of the margin may be chance: its standard error, or for a set metric how far the values of
+            both rows may move between processors.
         holds: Whether the margin is positive.
         held_in_baseline: Whether it clearly held when the baseline was blessed; None without a baseline, and where the
             attacks do not have the preset's arguments.
@@ -288,6 +286,7 @@ class ClaimOutcome(_Frozen):
     metric: str
     margin: float
     standard_error: float | None
+    uncertainty: float
     holds: bool
     held_in_baseline: bool | None
     of_the_preset: bool = True
@@ -295,12 +294,8 @@ class ClaimOutcome(_Frozen):
 
     @property
     def clearly_holds(self) -> bool:
-        """Whether it holds by more than its standard error, or for a set metric than the least that such move."""
-        return self.margin > self._uncertainty
-
-    @property
-    def _uncertainty(self) -> float:
-        return SET_METRIC_UNCERTAINTY if self.standard_error is None else self.standard_error
+        """Whether it holds by more than may be chance."""
+        return self.margin > self.uncertainty
 
     @property
     def verdict(self) -> Verdict:
@@ -313,7 +308,7 @@ class ClaimOutcome(_Frozen):
             return "gained" if self.held_in_baseline is False else "holds"
         if self.held_in_baseline:
             return "lost"
-        return "refuted" if self.required and self.margin < -self._uncertainty else "not reproduced"
+        return "refuted" if self.required and self.margin < -self.uncertainty else "not reproduced"
 
 
 class ThresholdOutcome(_Frozen):

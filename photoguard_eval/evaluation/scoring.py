@@ -26,11 +26,11 @@ from photoguard_eval.registry import Plugin
 if TYPE_CHECKING:
     import torch
 
-SCORE_CODE = ("metrics",)
+SCORE_CODE = ("metrics", "evaluation/scoring.py")
 IMPERCEPTIBILITY = ("ssim", "psnr", "lpips")
 """Pairwise metrics that also compare each immunized image with its original."""
 
-SCORE_LIBRARIES = ("torch", "piq", "torchmetrics", "open_clip_torch", "scipy")
+SCORE_LIBRARIES = ("torch", "torchvision", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy")
 
 
 @dataclass(frozen=True)

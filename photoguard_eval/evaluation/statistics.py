@@ -8,6 +8,12 @@ from collections.abc import Sequence
 
 from photoguard_eval.evaluation.results import Summary
 
+SET_METRIC_SHARE = 0.1
+"""How far a set metric may move between processors, as a share of its value."""
+
+SET_METRIC_FLOOR = 0.02
+"""How far at least."""
+
 
 def summarize(values: Sequence[float]) -> Summary:
     """Summarise a metric over cases: mean and standard deviation as in Tables 6 and 10, quartiles as in Figure 7."""
@@ -34,18 +40,35 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+def paired_difference(first: Sequence[float], second: Sequence[float], groups: Sequence[str]) -> tuple[float, float]:
     """Return the mean of first − second over the cases and its standard error.
+
+    The prompts of an image share its perturbation, so that only images are independent: the error is that of a sample
+    of clusters (Liang and Zeger 1986, with the correction G / (G − 1) for few of them). With as many prompts for every
+    image it is the standard error of the images' means.
 
     Args:
         first: One value per case.
         second: Values of the same cases in the same order.
+        groups: The image of each case.
+
+    Returns:
+        Mean and standard error; the latter is 0 where there is a single image.
     """
     differences = [a - b for a, b in zip(first, second, strict=True)]
     mean = statistics.fmean(differences)
-    if len(differences) < 2:
+    totals: dict[str, float] = {}
+    for group, difference in zip(groups, differences, strict=True):
+        totals[group] = totals.get(group, 0.0) + difference - mean
+    if len(totals) < 2:
         return mean, 0.0
-    return mean, statistics.stdev(differences) / math.sqrt(len(differences))
+    variance = len(totals) / (len(totals) - 1) * math.fsum(total**2 for total in totals.values())
+    return mean, math.sqrt(variance) / len(differences)
+
+
+def set_metric_uncertainty(value: float) -> float:
+    """Return how far a value over so few images, which has no standard error, may move between processors."""
+    return max(SET_METRIC_SHARE * abs(value), SET_METRIC_FLOOR)
 
 
 def ranks(values: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
-from photoguard_eval.files import sha256_of_file
+from photoguard_eval.files import sha256_of_file, sha256_of_json
 from photoguard_eval.metrics.base import PromptMetric, register_metric
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class TextImageModel:
 
     @cached_property
     def identity(self) -> str:
-        """Name and, for a folder, hash of the weights; known without loading the model."""
+        """Name and, for a folder, hash of weights and configuration; known without loading the model."""
         if self.folder is None:
             return f"open_clip {self.name}"
-        return f"{self.name} {sha256_of_file(self.folder / WEIGHTS)[:12]}"
+        return f"{self.name} {sha256_of_json([sha256_of_file(self.folder / name) for name in (CONFIG, WEIGHTS)])[:12]}"
 
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
         """Embed images.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
 from photoguard_eval.evaluation.statistics import concordance, paired_difference, ranks
@@ -83,19 +82,17 @@ def _rank_cells(
 
 
 def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, method: MethodResult, first: MethodResult) -> bool:
-    """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise.
-
-    The prompts of an image share its perturbation, so that images are compared, not cases.
-    """
-    by_image: dict[str, list[tuple[float, float]]] = {}
-    for info, own, best in zip(result.cases, method.cases, first.cases, strict=True):
-        if metric.name in own.scores and metric.name in best.scores:
-            by_image.setdefault(info.image_id, []).append((own.scores[metric.name], best.scores[metric.name]))
-    if not by_image:
+    """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise."""
+    cases = [
+        (own.scores[metric.name], best.scores[metric.name], info.image_id)
+        for info, own, best in zip(result.cases, method.cases, first.cases, strict=True)
+        if metric.name in own.scores and metric.name in best.scores
+    ]
+    if not cases:
         return True
-    if len(by_image) == 1:
+    own_scores, best_scores, images = zip(*cases, strict=True)
+    if len(set(images)) == 1:
         return False
-    means = [[fmean(scores) for scores in zip(*pairs, strict=True)] for pairs in by_image.values()]
-    difference, error = paired_difference(*zip(*means, strict=True))
+    difference, error = paired_difference(own_scores, best_scores, images)
     behind = difference if metric.higher_is_more_similar else -difference
     return behind >= CLEARLY * error

@@ -310,12 +310,29 @@ def test_a_baseline_that_is_no_json_is_an_error(result, tmp_path):
         check(result, tmp_path / "baseline.json")
 
 
+def test_a_metric_that_is_no_longer_measured_is_an_error(result, baseline):
+    data = result.model_dump()
+    data["metrics"] = [metric for metric in data["metrics"] if metric["name"] != "ssim"]
+    for method in (*data["originals"], *data["methods"]):
+        method["metrics"].pop("ssim", None)
+    with pytest.raises(BaselineError, match="has values of ssim for noise under inpaint, which this run did not"):
+        check(EvaluationResult.model_validate(data), baseline)
+
+
 def test_a_claim_on_the_edge_is_not_recorded_as_held(result):
     claims = {claim.id: claim for claim in evaluate_claims(result)}
     recorded = make_baseline(result).claims
     for name, claim in claims.items():
-        assert recorded[name] == (claim.margin > (0.02 if claim.standard_error is None else claim.standard_error))
+        assert recorded[name] == (claim.margin > claim.uncertainty)
     assert any(recorded.values())
+    fid = claims["encoder-beats-noise/fid/img2img"]
+    values = [result.method(attack, "img2img").metrics["fid"].mean for attack in ("noise", "encoder")]
+    assert fid.standard_error is None
+    assert fid.uncertainty == pytest.approx(sum(max(0.1 * value, 0.02) for value in values))
+    assert (
+        claims["encoder-beats-noise/ssim/img2img"].uncertainty
+        == claims["encoder-beats-noise/ssim/img2img"].standard_error
+    )
     edge = claims["encoder-beats-noise/ssim/img2img"]
     moved = with_shift(result, "encoder", "ssim", edge.margin - 1e-9)
     assert not make_baseline(moved).claims["encoder-beats-noise/ssim/img2img"]

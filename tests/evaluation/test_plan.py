@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from photoguard_eval.attacks import ATTACKS, Attack
 from photoguard_eval.diffusion import EditSettings, ModelIdentity
 from photoguard_eval.diffusion.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
-from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.plan import ATTACK_CODE, build_plan
 from photoguard_eval.evaluation.presets import find_preset
 
 
@@ -155,3 +156,12 @@ def test_every_registered_attack_has_a_paper_or_says_what_it_is():
     for name, attack in ATTACKS.classes().items():
         assert issubclass(attack, Attack)
         assert attack.paper or name == "folder"
+
+
+def test_every_file_that_an_attack_is_made_of_is_in_its_key():
+    """A file is hashed with the classes in it, or by name for all attacks."""
+    bases = [base for factory in ATTACKS.classes().values() for base in factory.__mro__]
+    classes = {f"{base.__module__.rpartition('.')[2]}.py" for base in bases}
+    named = {Path(part).name for part in ATTACK_CODE if part.startswith("attacks/")}
+    files = {path.name for path in (resources.PACKAGE / "attacks").glob("*.py")} - {"__init__.py"}
+    assert files <= classes | named

@@ -24,16 +24,28 @@ def test_quantiles_agree_with_numpy(values, share):
 
 
 def test_a_paired_difference_uses_pairs():
-    mean, error = paired_difference([1.0, 2.0, 3.0], [0.0, 1.0, 2.0])
+    mean, error = paired_difference([1.0, 2.0, 3.0], [0.0, 1.0, 2.0], ["a", "b", "c"])
     assert (mean, error) == (1.0, 0.0)
-    mean, error = paired_difference([1.0, 2.0, 4.0], [0.0, 1.0, 2.0])
+    mean, error = paired_difference([1.0, 2.0, 4.0], [0.0, 1.0, 2.0], ["a", "b", "c"])
     assert mean == pytest.approx(4 / 3)
     assert error == pytest.approx(np.std([1, 1, 2], ddof=1) / 3**0.5)
 
 
+def test_the_prompts_of_an_image_are_one_sample():
+    images = ["a", "a", "b", "b", "c", "c"]
+    alike, error = paired_difference([1.0, 1.0, 2.0, 2.0, 4.0, 4.0], [0.0] * 6, images)
+    assert (alike, error) == pytest.approx((7 / 3, np.std([1, 2, 4], ddof=1) / 3**0.5))
+    unlike, error = paired_difference([0.0, 2.0, 1.0, 3.0, 0.0, 8.0], [0.0] * 6, images)
+    assert (unlike, error) == pytest.approx((7 / 3, np.std([1, 2, 4], ddof=1) / 3**0.5))
+    # Of images with unequal numbers of prompts the mean is over the prompts, as in the tables.
+    mean, error = paired_difference([1.0, 1.0, 1.0, 5.0], [0.0] * 4, ["a", "a", "a", "b"])
+    assert (mean, error) == pytest.approx((2.0, (2 * (3**2 + 3**2)) ** 0.5 / 4))
+    assert paired_difference([1.0, 3.0], [0.0, 0.0], ["a", "a"]) == (2.0, 0.0)
+
+
 def test_lists_of_different_length_are_a_defect():
     with pytest.raises(ValueError, match="zip"):
-        paired_difference([1.0], [1.0, 2.0])
+        paired_difference([1.0], [1.0, 2.0], ["a"])
 
 
 @given(VALUES)

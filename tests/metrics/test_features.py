@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from photoguard_eval.errors import MetricError, UnknownNameError
 from photoguard_eval.files import sha256_of_file
 from photoguard_eval.metrics import EmbeddedClipFeatures, InceptionFeatures, hub, select_clip, select_extractor
 from photoguard_eval.metrics.features import INCEPTION
+from photoguard_eval.metrics.prompt import TextImageModel
 from tests.metrics.pictures import picture
 
 
@@ -43,8 +45,19 @@ def test_an_unknown_extractor_is_suggested():
 
 def test_the_identity_is_the_hash_of_the_weights(weights):
     assert InceptionFeatures().identity == f"inception-v3 {sha256_of_file(weights)[:12]}"
-    hash_of_clip = sha256_of_file(resources.embedded_clip() / "open_clip_model.safetensors")
-    assert EmbeddedClipFeatures().identity == f"embedded clip {hash_of_clip[:12]}"
+    assert EmbeddedClipFeatures().identity == f"embedded {TextImageModel(str(resources.embedded_clip())).identity}"
+
+
+@pytest.mark.parametrize("changed", ["open_clip_config.json", "open_clip_model.safetensors"])
+def test_a_clip_is_known_by_weights_and_configuration(tmp_path, changed):
+    """A corrected activation or normalisation gives other features, with the same weights."""
+    folder = tmp_path / "clip"
+    shutil.copytree(resources.embedded_clip(), folder)
+    before = TextImageModel(str(folder)).identity
+    assert before.startswith("clip ")
+    with (folder / changed).open("ab") as file:
+        file.write(b"\n")
+    assert TextImageModel(str(folder)).identity != before
 
 
 def test_the_embedded_features_are_clip_s_image_embeddings():

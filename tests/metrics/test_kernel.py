@@ -16,23 +16,34 @@ def kid(edited, reference):
 
 @pytest.mark.parametrize("count", [2, 4, 20])
 def test_kid_agrees_with_its_definition(count):
-    x, y = draw(count, 0), draw(count, 1, shift=0.3)
+    x, y = (draw(count, 0).double().numpy(), draw(count, 1, shift=0.3).double().numpy())
 
     def kernel(a, b):
-        return (a @ b.T / a.shape[1] + 1) ** 3
+        return (a @ b / len(a) + 1) ** 3
 
-    def off_diagonal_mean(matrix):
-        return (matrix.sum() - np.trace(matrix)) / (count * (count - 1))
+    expected = sum(
+        kernel(x[i], x[j]) + kernel(y[i], y[j]) - kernel(x[i], y[j]) - kernel(x[j], y[i])
+        for i in range(count)
+        for j in range(count)
+        if i != j
+    ) / (count * (count - 1))
+    assert kid(torch.from_numpy(y), torch.from_numpy(x)) == pytest.approx(expected, rel=1e-9)
 
-    a, b = (features.double().numpy() for features in (x, y))
-    expected = off_diagonal_mean(kernel(a, a)) + off_diagonal_mean(kernel(b, b)) - 2 * kernel(a, b).mean()
-    assert kid(y, x) == pytest.approx(expected, rel=1e-9)
+
+@pytest.mark.parametrize("likeness", [0.0, 0.9, 1.0])
+def test_kid_is_unbiased_however_alike_the_pairs_are(likeness):
+    """Both sets have one distribution; an edit is as like its original's as an attack leaves it."""
+    values = []
+    for seed in range(400):
+        reference, other = draw(10, seed), draw(10, seed + 1000)
+        values.append(kid(likeness * reference + (1 - likeness**2) ** 0.5 * other, reference))
+    assert abs(np.mean(values)) <= 3 * np.std(values) / np.sqrt(len(values)) + 1e-9
 
 
-def test_kid_is_unbiased():
-    """FID of samples of one distribution is above zero on average; KID is not."""
-    values = [kid(draw(10, seed), draw(10, seed + 1000)) for seed in range(400)]
-    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+def test_kid_grows_with_the_distance():
+    values = [np.mean([kid(draw(10, seed, shift), draw(10, seed)) for seed in range(20)]) for shift in (0, 0.5, 1)]
+    assert values == sorted(values)
+    assert values[1] > 0.1
 
 
 def test_kid_is_deterministic_and_leaves_the_global_generator_alone():

@@ -200,6 +200,7 @@ def claim(
         metric=metric,
         margin=margin,
         standard_error=error,
+        uncertainty=0.02 if error is None else error,
         holds=margin > 0,
         held_in_baseline=held,
     )

@@ -83,7 +83,7 @@ def test_prompts_of_an_image_are_not_independent(result):
     uneven = with_scores(
         result, "encoder", "ssim", [score + lead for score, lead in zip(diffusion, leads, strict=True)]
     )
-    difference, error = paired_difference(leads, [0.0] * 4)
+    difference, error = paired_difference(leads, [0.0] * 4, ["a", "b", "c", "d"])
     assert difference > 2 * error
     (table,) = ranking_tables(uneven, "inpaint")
     assert column(table, "SSIM")[TITLES["encoder"]].text == "2 ≈"
