@@ -20,7 +20,7 @@ from photoguard_eval.version import __version__
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion import LatentDiffusion
+    from photoguard_eval.diffusion import LatentDiffusion, ModelIdentity
     from photoguard_eval.evaluation.plan import EvaluationRequest
     from photoguard_eval.evaluation.results import GateReport
     from photoguard_eval.metrics import Metric
@@ -442,6 +442,7 @@ def _immunize(options: argparse.Namespace) -> int:
     )
     for photograph in photographs:
         photograph.read()
+    _warn_of_size(identity, [photograph.image for photograph in photographs])
     model = _load_model(options)
     folder = options.output if options.image.is_dir() else None
     progress = Progress(quiet=options.json or folder is None)
@@ -471,6 +472,7 @@ def _edit(options: argparse.Namespace) -> int:
     identity = identify_model(_model_name(options), options.revision)
     editor = default_editor(identity.kind, has_mask=mask is not None)
     settings = find_preset(options.preset).settings(editor, identity, parse_settings(options.settings))
+    _warn_of_size(identity, [options.image])
     model = _load_model(options)
     instance = EDITORS.create(editor).instance
     edited = instance.edit(
@@ -498,6 +500,24 @@ def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tenso
     require_same_size(image, mask, str(options.mask))
     require_partial_mask(mask, str(options.mask))
     return image, mask
+
+
+def _warn_of_size(model: ModelIdentity, images: Sequence[Path]) -> None:
+    """Say where images are not such as a model knows: whoever immunizes a photograph must not believe it protected."""
+    from photoguard_eval.evaluation.plan import is_far_from_native
+    from photoguard_eval.images import read_size
+
+    far = [(path, size) for path in images if is_far_from_native(model, size := read_size(path))]
+    if far:
+        path, (height, width) = far[0]
+        others = f" and {len(far) - 1} more" if len(far) > 1 else ""
+        side = model.native_size
+        print(
+            f"photoguard-eval: {model.name} was trained on images of {side} × {side}, and {path} is {width} × {height}"
+            f"{others}. It edits such images badly, and what is immunized against it is not "
+            "protected from others. Give another with --model, or resize the images.",
+            file=sys.stderr,
+        )
 
 
 def _device(options: argparse.Namespace) -> str:

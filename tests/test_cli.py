@@ -131,6 +131,20 @@ def test_immunize_writes_an_image_within_the_budget(tmp_path, capsys, with_mask)
         assert (change * CASE.mask()).max() == 0
 
 
+@pytest.mark.parametrize(
+    "command", [["immunize", "--attack", "noise"], ["edit", "--prompt", "a dog", "--preset", "smoke"]]
+)
+def test_a_photograph_is_not_believed_to_be_protected_by_a_model_of_small_drawings(tmp_path, capsys, command):
+    write_image(tmp_path / "photo.png", torch.rand((1, 3, 128, 160), generator=torch.Generator().manual_seed(0)))
+    name, *options = command
+    assert main([name, str(tmp_path / "photo.png"), "-o", str(tmp_path / "out.png"), *options]) == 0
+    said = capsys.readouterr().err
+    assert "inpaint-a was trained on images of 64 × 64, and" in said
+    assert "photo.png is 160 × 128. It edits such images badly, and what is immunized against it is not" in said
+    assert main([name, str(CASE.image_path), "-o", str(tmp_path / "out.png"), *options]) == 0
+    assert "was trained" not in capsys.readouterr().err
+
+
 @pytest.fixture
 def photographs(tmp_path):
     """A folder of three images, one of them a JPEG, and a folder of their masks."""

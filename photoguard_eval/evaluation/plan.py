@@ -276,12 +276,18 @@ def _require_native_size(model: ModelIdentity, dataset: Dataset, cases: Sequence
     native = model.native_size
     for case in cases:
         height, width = case.size()
-        if native and not 1 / LARGEST_RESIZING <= math.sqrt(height * width) / native <= LARGEST_RESIZING:
+        if is_far_from_native(model, (height, width)):
             raise ConfigurationError(
                 f"{model.name} was trained on images of {native} × {native}, and {case.image_id} of {dataset.name} is "
                 f"{width} × {height}. Make a copy of the dataset at its size with `photoguard-eval dataset resize "
                 f"{dataset.name} {dataset.name}-{native} --side {native}`, and give that with --dataset."
             )
+
+
+def is_far_from_native(model: ModelIdentity, size: tuple[int, int]) -> bool:
+    """Tell whether images of a size, height and width, are not such as a model was trained on."""
+    native = model.native_size or None
+    return native is not None and not 1 / LARGEST_RESIZING <= math.sqrt(size[0] * size[1]) / native <= LARGEST_RESIZING
 
 
 def _is_embedded(model: ModelIdentity) -> bool:

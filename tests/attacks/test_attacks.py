@@ -1,6 +1,7 @@
 """The attacks of the paper: what they minimise, their defaults, and that they stay where they may act."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -341,3 +342,13 @@ def test_defaults_are_those_of_table_9(name):
 def test_bad_specs_are_refused_before_any_work(spec, message):
     with pytest.raises(ConfigurationError, match=message):
         ATTACKS.create(spec)
+
+
+def test_the_readme_s_gradient_attack_goes_to_the_zero_latent(tmp_path):
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = (block for block in readme.split("```python")[1:] if "GradientAttack" in block)
+    (tmp_path / "mine.py").write_text(block.partition("```")[0], encoding="utf-8")
+    attack = ATTACKS.create(f"{tmp_path / 'mine.py'}:ToZero,steps=4").instance
+    model, data = tiny_model(), batch(InpaintEditor())
+    given = EncoderAttack(target="zero", steps=4, random_start=False, decay=False)
+    assert torch.equal(attack.perturb(model, data, seeds()), given.perturb(model, data, seeds()))
