@@ -1,0 +1,66 @@
+"""What is compared with what: each column of a finished evaluation against the metric on the stored images."""
+
+import pytest
+import torch
+
+from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.store import Store
+from photoguard_eval.images import decode_png
+from photoguard_eval.metrics import METRICS
+
+
+@pytest.fixture
+def images(finished, make_request):
+    """Give the images of a case: the edit of the immunized image, that of the original, and both images."""
+    folder, _ = finished
+    store, plan = Store.existing(folder), build_plan(make_request())
+
+    def find(attack, editor, number):
+        (method,) = (method for method in plan.methods if (method.attack.name, method.editor) == (attack, editor))
+        cell, original = method.edits[number], plan.original(editor).edits[number]
+        files = (store.image(key) for key in (cell.key, original.key, cell.immunized))
+        return (*map(decode_png, files), cell.case)
+
+    return find
+
+
+def measured(result, attack, editor, number, metric):
+    (method,) = (method for method in result.methods if (method.attack.name, method.editor) == (attack, editor))
+    return method.cases[number].scores[metric]
+
+
+# VIFp is not symmetric; the edit of the immunized image comes first.
+@pytest.mark.parametrize("name", ["ssim", "vifp", "gmsd", "region_ssim", "region_psnr"])
+@pytest.mark.parametrize("editor", ["inpaint", "img2img"])
+def test_an_edit_is_compared_with_that_of_the_original_where_it_was_repainted(finished, images, name, editor):
+    metric, differences = METRICS.create(name).instance, []
+    for number in range(3):
+        edit, reference, _, case = images("encoder", editor, number)
+        mask = case.mask() if editor == "inpaint" else torch.ones_like(case.mask())
+        (expected,) = metric.compute(edit, reference, mask, ("case",))
+        assert measured(finished[1], "encoder", editor, number, name) == pytest.approx(expected, abs=1e-6)
+        (turned,) = metric.compute(reference, edit, mask, ("case",))
+        (elsewhere,) = metric.compute(edit, reference, (1 - mask if editor == "inpaint" else mask), ("case",))
+        differences.append((abs(turned - expected), abs(elsewhere - expected)))
+    # What the test would not notice otherwise.
+    assert name != "vifp" or max(turned for turned, _ in differences) > 1e-4
+    assert not (name.startswith("region") and editor == "inpaint") or min(other for _, other in differences) > 1e-3
+
+
+def test_how_visible_the_perturbation_is_is_measured_on_the_immunized_image(finished, images):
+    metric = METRICS.create("psnr").instance
+    for number in range(3):
+        _, _, immunized, case = images("encoder", "img2img", number)
+        (expected,) = metric.compute(immunized, case.image(), torch.ones_like(case.mask()), ("case",))
+        found = measured(finished[1], "encoder", "img2img", number, "immunized_psnr")
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_similarity_to_the_prompt_is_the_case_s_own(finished, images, make_request):
+    clip = build_plan(make_request()).clip
+    metric = METRICS.create("clip_similarity").instance
+    for number in range(3):
+        edit, *_, case = images("encoder", "inpaint", number)
+        (expected,) = metric.compute(clip, edit, (case.prompt,), ("case",))
+        found = measured(finished[1], "encoder", "inpaint", number, "clip_similarity")
+        assert found == pytest.approx(expected, abs=1e-5)
