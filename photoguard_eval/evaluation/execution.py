@@ -150,6 +150,9 @@ class Evaluation:
     def model(self) -> LatentDiffusion:
         """The model, loaded when first needed."""
         if self._model is None:
+            if self.share.count == 1:
+                # Scores come last. What they need must not turn out to be missing after hours of work.
+                self.plan.clip.require()
             self._model = self.plan.request.load_model()
             for case in self.plan.cases:
                 require_multiple(case.image(), self._model.size_multiple, case.id)

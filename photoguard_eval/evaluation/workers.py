@@ -50,6 +50,7 @@ def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationRe
     environments = worker_environments(plan.request, os.environ)
     missing = evaluation.missing() if len(environments) > 1 else 0
     if missing:
+        plan.clip.require()
         progress.say(f"{len(environments)} processes share {missing} images; the first reports its part.")
         _run_workers(plan.request, store.path, environments)
         evaluation.computed = missing - evaluation.missing()

@@ -44,6 +44,15 @@ class TextImageModel:
                     f"or a name such as {DEFAULT_CLIP}."
                 )
 
+    def require(self) -> None:
+        """Make sure that a model of the hub is there; a folder was looked into when it was named.
+
+        Raises:
+            MetricError: If it can neither be found in the hub's cache nor be fetched.
+        """
+        if self.folder is None:
+            self._loaded()
+
     @property
     def is_embedded(self) -> bool:
         """Whether it is the CLIP that the package carries, which knows drawn scenes and no photographs."""

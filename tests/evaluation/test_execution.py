@@ -10,12 +10,14 @@ import torch
 
 from photoguard_eval.cases import load_dataset
 from photoguard_eval.diffusion import LatentDiffusion
-from photoguard_eval.errors import ConfigurationError, InvalidImageError, ModelError
+from photoguard_eval.errors import ConfigurationError, InvalidImageError, MetricError, ModelError
 from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import read_result, write_result
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.store import Store
+from photoguard_eval.evaluation.workers import evaluate as evaluate_in_processes
 from photoguard_eval.images import write_image
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
@@ -232,6 +234,18 @@ def test_an_attack_that_cannot_work_is_refused_before_any_work(make_request, tmp
     with pytest.raises(ConfigurationError, match="32 × 32, the images are 64 × 64"):
         evaluate(make_request(attacks=attacks), tmp_path / "store")
     assert pictures(tmp_path / "store") == {}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_clip_that_cannot_be_had_is_said_before_any_work(make_request, monkeypatch, tmp_path, workers):
+    def unavailable(*_arguments, **_options):
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr("open_clip.create_model", unavailable)
+    plan = build_plan(make_request(clip="ViT-B-32-quickgelu:openai", workers=workers))
+    with pytest.raises(MetricError, match="cannot be loaded by open_clip: no route to the hub"):
+        evaluate_in_processes(plan, Store(tmp_path / "store"), Progress(quiet=True))
+    assert not (tmp_path / "store" / "artifacts").exists()
 
 
 def test_features_of_an_edit_are_computed_once_for_all_metrics(finished, make_request, monkeypatch):
