@@ -226,7 +226,7 @@ class Claims:
         """
         outcome = self.outcomes.get(claim_id(claim, metric, editor))
         if outcome is None:
-            pytest.skip("the run lacks the attacks that this claim compares")
+            pytest.skip("the run lacks the attacks that this claim compares, at one budget")
         error = "" if outcome.standard_error is None else f" ± {outcome.standard_error:.4f} (standard error)"
         measured = f"{outcome.statement}: {metric} under {editor}: margin {outcome.margin:+.4f}{error}"
         if outcome.verdict == "not reproduced":

@@ -286,8 +286,10 @@ def _require_native_size(model: ModelIdentity, dataset: Dataset, cases: Sequence
 
 def is_far_from_native(model: ModelIdentity, size: tuple[int, int]) -> bool:
     """Tell whether images of a size, height and width, are not such as a model was trained on."""
-    native = model.native_size or None
-    return native is not None and not 1 / LARGEST_RESIZING <= math.sqrt(size[0] * size[1]) / native <= LARGEST_RESIZING
+    if not model.native_size:
+        return False
+    resizing = math.sqrt(size[0] * size[1]) / model.native_size
+    return not 1 / LARGEST_RESIZING <= resizing <= LARGEST_RESIZING
 
 
 def _is_embedded(model: ModelIdentity) -> bool:

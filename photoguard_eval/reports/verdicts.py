@@ -13,10 +13,10 @@ from photoguard_eval.reports.naming import MISSING, decimals_for, number
 VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost", "refuted")
 
 NOTE_CLAIMS = (
-    "Each cell is the margin ± its standard error in the metric's unit, positive where the measurement supports the "
-    "claim. ✓ holds (gained: it did not clearly hold in the baseline); ✗ not reproduced; or lost: it clearly held in "
-    "the baseline; or refuted: this is the paper's own setting. The last two fail the gate. Set metrics have one value "
-    "and no error."
+    "Each cell is the margin ± its standard error over the images in the metric's unit, positive where the measurement "
+    "supports the claim. ✓ holds (gained: it did not clearly hold in the baseline); ✗ not reproduced; or lost: it "
+    "clearly held in the baseline; or refuted: this is the paper's own setting, and the margin is below zero by more "
+    "than may be chance. The last two fail the gate. Set metrics have one value and no error."
 )
 _SIDES = {
     "above": "may not rise by more than",
