@@ -39,6 +39,7 @@ from photoguard_eval.errors import (
     UnknownNameError,
 )
 from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.source_code import source_files
 
 T = TypeVar("T")
 
@@ -53,7 +54,8 @@ class Plugin(Generic[T]):
         arguments: Every argument of the constructor, defaults included, as JSON values.
         inputs: Hashes of the files that it reads besides, by what they are; from its attribute `inputs`.
         source: Where it came from: "photoguard_eval", "<distribution> <version>", a module or a file.
-        fingerprint: SHA-256 of the source files of its class and the classes that it derives from.
+        fingerprint: SHA-256 of the source files of its class and the classes that it derives from, and of the modules
+            of the same project that they import; see `source_files`.
         instance: The object itself.
     """
 
@@ -329,21 +331,8 @@ def _source_of(factory: type) -> str:
 
 
 def _fingerprint(factory: type) -> str:
-    sources = {_source_file(base) for base in factory.__mro__} - {None}
-    if _source_file(factory) is None:
-        return ""
-    return sha256_of_json(sorted(sha256_of_file(path) for path in sources if path is not None))
-
-
-def _source_file(factory: type) -> Path | None:
-    """Return the file of a class, or None for one of the standard library, of C or typed at a prompt."""
-    if factory.__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
-        return None
-    try:
-        path = inspect.getsourcefile(factory)
-    except (TypeError, OSError):
-        return None
-    return Path(path) if path and Path(path).is_file() else None
+    sources = source_files(factory)
+    return sha256_of_json(sorted(map(sha256_of_file, sources))) if sources else ""
 
 
 def _load_module(name: str) -> ModuleType:
