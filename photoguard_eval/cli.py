@@ -551,7 +551,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from photoguard_eval.reports import leaderboard_rows, leaderboard_tables
     from photoguard_eval.reports.rendering import render_terminal
 
-    shared = [result for board in options.boards for result in read_board(board)]
+    shared = {place: results for board in options.boards for place, results in read_board(board).items()}
     # Someone who only looks at a board has no store yet.
     looks_only = bool(shared) and options.store == DEFAULT_STORE and not options.store.exists()
     own = [] if looks_only and options.export is None else Store.existing(options.store).results()
@@ -560,9 +560,9 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if options.export is not None:
         write_result(options.export, without_pictures(own[-1]))
     if options.json:
-        _print_json(leaderboard_rows([*shared, *own]))
+        _print_json(leaderboard_rows(own, shared))
         return 0
-    for table in leaderboard_tables([*shared, *own]):
+    for table in leaderboard_tables(own, shared):
         print(render_terminal(table, bold=sys.stdout.isatty()), end="\n\n")
     return 0
 

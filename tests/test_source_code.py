@@ -108,7 +108,7 @@ def test_a_helper_outside_the_package_counts_unless_it_is_a_library(project, tmp
     (libraries / "library_of_a_test.py").write_text("")
     sys.path.insert(0, str(libraries))
     try:
-        factory, folder = project({}, "import loose_helper_of_a_test\nimport library_of_a_test")
+        factory, _ = project({}, "import loose_helper_of_a_test\nimport library_of_a_test")
         names = {path.name for path in source_files(factory)}
     finally:
         sys.path.remove(str(libraries))

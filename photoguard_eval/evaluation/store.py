@@ -167,19 +167,23 @@ class Store:
         return dict(record)
 
 
-def read_board(path: Path) -> list[EvaluationResult]:
+def read_board(path: Path) -> dict[str, list[EvaluationResult]]:
     """Read results that others share.
 
     Args:
         path: A result as JSON, a folder of them, or a store.
 
+    Returns:
+        The results of each file, or of the store, by its path.
+
     Raises:
         StoreError: If there is none, or one is damaged or of another schema.
     """
     if (path / "store.json").is_file():
-        results = Store.existing(path).results()
+        results = {str(path): Store.existing(path).results()}
     else:
-        results = [read_result(file) for file in ([path] if path.is_file() else sorted(path.glob("*.json")))]
-    if not results:
+        files = [path] if path.is_file() else sorted(path.glob("*.json"))
+        results = {str(file): [read_result(file)] for file in files}
+    if not any(results.values()):
         raise StoreError(f"{path} holds no result. Give a file that `leaderboard --export` wrote, or a folder of them.")
     return results

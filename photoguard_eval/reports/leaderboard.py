@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from photoguard_eval.attacks.folder import FolderAttack
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo, Summary
 from photoguard_eval.reports.cells import Cell, Column, Table
 from photoguard_eval.reports.naming import column_label, editor_text, method_label, method_titles
@@ -18,12 +19,21 @@ BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
 Entry = tuple[EvaluationResult, MethodResult]
 """A row, and the result that it stands in."""
 
+Shared = Mapping[str, Sequence[EvaluationResult]]
+"""Results of others by where they were read from."""
 
-def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]]:
+OWN = ""
+"""Stands for that place where the results are one's own."""
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def leaderboard_rows(results: Sequence[EvaluationResult], shared: Shared | None = None) -> list[dict[str, Any]]:
     """Return one row per attack, editor, model, dataset and preset, for machines.
 
     Args:
         results: Results in any order; where several hold the same row, the one that started last wins.
+        shared: Results of others. An attack of theirs that has the name of another has its place behind its own.
 
     Returns:
         Dictionaries with the keys "attack", "editor", "model", "dataset", "preset", "n" and "metrics", which maps
@@ -39,11 +49,11 @@ def leaderboard_rows(results: Sequence[EvaluationResult]) -> list[dict[str, Any]
             "n": method.n,
             "metrics": {name: _mean_and_std(summary) for name, summary in method.metrics.items()},
         }
-        for result, method in _latest(results)
+        for result, method in _latest(results, shared or {})
     ]
 
 
-def leaderboard_tables(results: Sequence[EvaluationResult]) -> tuple[Table, ...]:
+def leaderboard_tables(results: Sequence[EvaluationResult], shared: Shared | None = None) -> tuple[Table, ...]:
     """Return for each model, dataset, preset and editor the rankings and a table of means, of the rows of all results.
 
     Values that were not measured under the conditions of the group's latest result (weights, images, seeds, settings
@@ -51,9 +61,10 @@ def leaderboard_tables(results: Sequence[EvaluationResult]) -> tuple[Table, ...]
 
     Args:
         results: Results in any order; where several hold the same row, the one that started last wins.
+        shared: Results of others. An attack of theirs that has the name of another has its place behind its own.
     """
     groups: dict[tuple[str, ...], list[Entry]] = {}
-    for result, method in _latest(results):
+    for result, method in _latest(results, shared or {}):
         groups.setdefault(_place(result, method.editor), []).append((result, method))
     return tuple(table for entries in groups.values() for table in _group_tables(entries))
 
@@ -64,12 +75,46 @@ def _mean_and_std(summary: Summary) -> dict[str, float]:
     return {"mean": summary.mean, "std": summary.std}
 
 
-def _latest(results: Sequence[EvaluationResult]) -> list[Entry]:
-    rows: dict[tuple[str, ...], Entry] = {}
-    for result in sorted(results, key=lambda result: result.provenance.started):
+def _latest(results: Sequence[EvaluationResult], shared: Shared) -> list[Entry]:
+    origins = [(origin, result) for origin, group in ({OWN: results} | dict(shared)).items() for result in group]
+    rows: dict[tuple[str, ...], dict[str, Entry]] = {}
+    for origin, result in sorted(origins, key=lambda pair: pair[1].provenance.started):
         for method in result.methods:
-            rows[(method_label(method), *_place(result, method.editor))] = (result, method)
-    return list(rows.values())
+            standing = rows.setdefault((method_label(method), *_place(result, method.editor)), {})
+            for other, (_, row) in list(standing.items()):
+                if other == origin or _is_same_attack(row, method):
+                    del standing[other]
+            standing[origin] = (result, method)
+    return [
+        (result, method if origin == OWN or len(standing) == 1 else _named_after(method, origin))
+        for standing in rows.values()
+        for origin, (result, method) in standing.items()
+    ]
+
+
+def _is_same_attack(one: MethodResult, other: MethodResult) -> bool:
+    """Tell whether two rows of one label, measured by different people, are the same attack and not two namesakes.
+
+    One of this package is, whatever its version; one from elsewhere if its source is the same. A row that was only
+    copied is the same, too, and for a folder of images there is no other sign.
+    """
+    if one.attack is None or other.attack is None:
+        return True
+    sources = (one.attack.source, one.attack.fingerprint), (other.attack.source, other.attack.fingerprint)
+    if FolderAttack.name not in (one.attack.name, other.attack.name):
+        if all(source == PACKAGE for source, _ in sources):
+            return True
+        if sources[0][1] == sources[1][1] != "":
+            return True
+    return one.metrics == other.metrics
+
+
+def _named_after(method: MethodResult, origin: str) -> MethodResult:
+    assert method.attack is not None, "rows of unprotected images have no namesakes"
+    attack = method.attack.model_copy(
+        update={"label": f"{method.attack.label} [{origin}]", "title": f"{method.attack.title} [{origin}]"}
+    )
+    return method.model_copy(update={"attack": attack})
 
 
 def _place(result: EvaluationResult, editor: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from photoguard_eval.evaluation.results import Summary, without_pictures
 from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
 from tests.reports.example import ATTACKS, EDITORS, make_result, metric
@@ -141,3 +143,61 @@ def test_rows_of_other_extractors_are_marked_and_never_best(result):
     assert not marked[headings.index("FID ↓")].best
     assert marked[headings.index("SSIM ↑")].text == "0.400 ± 0.022"
     assert any(note.startswith("* Measured with other weights") for note in board.notes)
+
+
+def of(result, **changes):
+    """The same result with what says who its attacks are changed."""
+    rows = [row.model_copy(update={"attack": row.attack.model_copy(update=changes)}) for row in result.methods]
+    return result.model_copy(update={"methods": tuple(rows)})
+
+
+PLACE = "theirs/result.json"
+LATER = "2030-02-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"source": "mine.py:Mine", "fingerprint": "a"}, {"source": "mine.py:Mine", "fingerprint": "b"}),
+        ({"source": "mine.py:Mine", "fingerprint": ""}, {"source": "mine.py:Mine", "fingerprint": ""}),
+        ({"source": "photoguard_eval", "fingerprint": "a"}, {"source": "mine.py:Mine", "fingerprint": "b"}),
+        ({"source": "photoguard_eval", "name": "folder"}, {"source": "photoguard_eval", "name": "folder"}),
+    ],
+)
+def test_namesakes_of_others_keep_their_row(result, mine, theirs):
+    own = of(as_mine(result, LATER, 0.1), **mine)
+    other = of(as_mine(result, result.provenance.started, 0.2), **theirs)
+    rows = leaderboard_rows([own], {PLACE: [result, other]})
+    assert {row["attack"]: row["metrics"]["ssim"]["mean"] for row in rows if "mine" in row["attack"]} == {
+        "mine": 0.1,
+        f"mine [{PLACE}]": 0.2,
+    }
+    ranking, means, *_ = leaderboard_tables([own], {PLACE: [result, other]})
+    assert {"Mine": "1", f"Mine [{PLACE}]": "2"}.items() <= ranked(ranking).items()
+    assert {"Mine", f"Mine [{PLACE}]"} <= {row.cells[0].text for row in means.rows}
+
+
+def test_two_others_of_one_name_are_both_told_by_their_place(result):
+    first, second = (of(as_mine(result, LATER, ssim), source="mine", fingerprint=str(ssim)) for ssim in (0.1, 0.2))
+    rows = leaderboard_rows([], {"a.json": [first], "b.json": [second]})
+    assert [row["attack"] for row in rows] == ["mine [a.json]", "mine [b.json]"]
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"source": "photoguard_eval", "fingerprint": "of any version"},
+        {"source": "mine.py:Mine", "fingerprint": "a"},
+    ],
+)
+def test_the_same_attack_has_one_row_the_latest_whoever_measured_it(result, who):
+    older, newer = as_mine(result, result.provenance.started, 0.1), as_mine(result, LATER, 0.2)
+    older = of(older, **(who if who["source"] != "photoguard_eval" else {**who, "fingerprint": "of another"}))
+    for own, other in ((older, of(newer, **who)), (of(newer, **who), older)):
+        rows = leaderboard_rows([own], {PLACE: [other]})
+        assert [(row["attack"], row["metrics"]["ssim"]["mean"]) for row in rows] == [("mine", 0.2)]
+
+
+def test_ones_own_exported_row_is_not_there_twice(result):
+    own = of(as_mine(result, LATER, 0.1), source="photoguard_eval", name="folder")
+    assert leaderboard_rows([own], {PLACE: [without_pictures(own)]}) == leaderboard_rows([own])
