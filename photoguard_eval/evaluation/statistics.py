@@ -66,6 +66,40 @@ def paired_difference(first: Sequence[float], second: Sequence[float], groups: S
     return mean, math.sqrt(variance) / len(differences)
 
 
+def paired_p_value(first: Sequence[float], second: Sequence[float], groups: Sequence[str]) -> float:
+    """Test whether `first` lies above `second`: the one-sided Wilcoxon signed-rank test over the images.
+
+    As in `paired_difference` only images are independent: each counts once, with the mean over its prompts.
+
+    Args:
+        first: One value per case.
+        second: Values of the same cases in the same order.
+        groups: The image of each case.
+
+    Returns:
+        The p-value, not corrected for other tests; no smaller than 2⁻ⁿ for n images, and 1 where nothing differs.
+    """
+    from scipy.stats import wilcoxon
+
+    by_image: dict[str, list[float]] = {}
+    for group, a, b in zip(groups, first, second, strict=True):
+        by_image.setdefault(group, []).append(a - b)
+    differences = [statistics.fmean(own) for own in by_image.values()]
+    if not any(differences):
+        return 1.0
+    return float(wilcoxon(differences, alternative="greater").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number: of all findings, one is false no likelier than each claims (Holm 1979)."""
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for position, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - position) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
 def set_metric_uncertainty(value: float) -> float:
     """Return how far a value over so few images, which has no standard error, may move between processors."""
     return max(SET_METRIC_SHARE * abs(value), SET_METRIC_FLOOR)

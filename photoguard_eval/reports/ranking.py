@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from photoguard_eval.evaluation.gate import FLOOR
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
-from photoguard_eval.evaluation.statistics import concordance, paired_difference, ranks
+from photoguard_eval.evaluation.statistics import concordance, holm, paired_difference, paired_p_value, ranks
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
-from photoguard_eval.reports.naming import TABLE_6, TABLE_10, budget_text, editor_methods, method_titles, number
+from photoguard_eval.reports.naming import (
+    MISSING,
+    TABLE_6,
+    TABLE_10,
+    budget_text,
+    editor_methods,
+    method_titles,
+    number,
+)
 
 RANKED = (*TABLE_6, *TABLE_10, "clip_similarity")
 """Metrics whose ranks are averaged: the paper's, those of its Tables 6 and 10 and of Figure 7."""
 
 CLEARLY = 2
 """How many standard errors an attack must lie behind another to be called clearly worse."""
+
+LEVEL = 0.05
+"""Of all attacks that a metric finds no better than noise, the chance that one is called better."""
 
 
 def ranking_tables(result: EvaluationResult, editor: str) -> tuple[Table, ...]:
@@ -35,14 +47,21 @@ def _ranking(result: EvaluationResult, budget: str, methods: Sequence[MethodResu
     by_metric = [ranks([_similarity(method, metric) for method in methods]) for metric in metrics]
     # Without a metric that tells the attacks apart all of them are in the middle.
     means = [sum(own) / len(own) for own in zip(*by_metric, strict=True)] or [(len(methods) + 1) / 2] * len(methods)
+    above_floor = _above_floor(result, metrics, methods)
     columns = [
         [Cell(title) for title in method_titles(methods)],
         [Cell(number(mean, 1), best=mean == min(means) < max(means)) for mean in means],
+        *([above_floor] if above_floor else []),
         *(_rank_cells(result, metric, methods, own) for metric, own in zip(metrics, by_metric, strict=True)),
     ]
     rows = [Row(cells) for cells in zip(*columns, strict=True)]
     order = sorted(range(len(methods)), key=means.__getitem__)
-    header = (Column("Method", numeric=False), Column("Mean rank"), *(Column(metric.label) for metric in metrics))
+    header = (
+        Column("Method", numeric=False),
+        Column("Mean rank"),
+        *([Column("Beats noise")] if above_floor else []),
+        *(Column(metric.label) for metric in metrics),
+    )
     notes = [
         f"Ranks of the {len(methods)} rows with this budget; 1 leaves the edit least similar to that of the original, "
         "or to its prompt. ≈: behind the first by less than two standard errors of the difference over the images, so "
@@ -52,6 +71,12 @@ def _ranking(result: EvaluationResult, budget: str, methods: Sequence[MethodResu
         notes.append(
             f"Agreement of the metrics on the ranks, Kendall's W: {number(concordance(by_metric), 2)} (1: all give the "
             "same ranks, 0: they have nothing in common)."
+        )
+    if above_floor:
+        notes.append(
+            "Beats noise: by how many of the metrics with a value for every case the edits are less similar than under "
+            f"random noise of this budget, p ≤ {LEVEL:g} in the one-sided Wilcoxon signed-rank test over the "
+            f"{_image_count(result)} images, with Holm's correction for the number of attacks."
         )
     return Table(f"Ranking at {budget}", header, tuple(rows[index] for index in order), tuple(notes))
 
@@ -66,6 +91,30 @@ def _similarity(method: MethodResult, metric: MetricInfo) -> float:
     """Return a mean so that a smaller one is a better protection."""
     mean = method.metrics[metric.name].mean
     return mean if metric.higher_is_more_similar else -mean
+
+
+def _above_floor(
+    result: EvaluationResult, metrics: Sequence[MetricInfo], methods: Sequence[MethodResult]
+) -> list[Cell]:
+    """Count for each row the metrics by which it beats random noise; nothing where that cannot be known."""
+    floor = next((method for method in methods if method.attack and method.attack.name == FLOOR), None)
+    others = [method for method in methods if method is not floor]
+    tested = [metric for metric in metrics if metric.kind != "distribution"]
+    if floor is None or not tested or not others or 2.0 ** -_image_count(result) > LEVEL:
+        return []
+    images = [case.image_id for case in result.cases]
+    counts = dict.fromkeys(map(id, others), 0)
+    for metric in tested:
+        sign = 1.0 if metric.higher_is_more_similar else -1.0
+        scores = [[sign * case.scores[metric.name] for case in method.cases] for method in (floor, *others)]
+        p_values = holm([paired_p_value(scores[0], own, images) for own in scores[1:]])
+        for method, p_value in zip(others, p_values, strict=True):
+            counts[id(method)] += p_value <= LEVEL
+    return [Cell(MISSING if method is floor else f"{counts[id(method)]} of {len(tested)}") for method in methods]
+
+
+def _image_count(result: EvaluationResult) -> int:
+    return len({case.image_id for case in result.cases})
 
 
 def _rank_cells(

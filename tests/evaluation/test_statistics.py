@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from scipy.stats import friedmanchisquare, rankdata
 
-from photoguard_eval.evaluation.statistics import concordance, paired_difference, quantile, ranks, summarize
+from photoguard_eval.evaluation.statistics import (
+    concordance,
+    holm,
+    paired_difference,
+    paired_p_value,
+    quantile,
+    ranks,
+    summarize,
+)
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
@@ -65,3 +73,33 @@ def test_concordance_is_one_for_equal_rankings_and_zero_for_opposite_ones():
     assert concordance([[1, 2, 3], [1, 2, 3]]) == 1
     assert concordance([[1, 2, 3], [3, 2, 1]]) == 0
     assert concordance([[1.5, 1.5, 3], [1.5, 1.5, 3]]) == 1
+
+
+def test_the_p_value_counts_images_and_looks_one_way():
+    images = [f"{image}" for image in range(8) for _ in range(3)]
+    above = [1.0 + image / 10 + prompt for image in range(8) for prompt in (-1.5, 0.0, 1.5)]
+    nothing = [0.0] * len(above)
+    # Every one of the eight images lies above, though not every prompt: one of 2⁸ ways to choose the signs.
+    assert paired_p_value(above, nothing, images) == pytest.approx(2**-8)
+    assert paired_p_value(nothing, above, images) == pytest.approx(1.0)
+
+
+def test_the_p_value_weighs_the_size_of_differences():
+    """Ranks of the positive differences sum to 14 of 15; of the 2⁵ sign patterns one reaches more, and one the same."""
+    assert paired_p_value([-1.0, 2.0, 3.0, 4.0, 5.0], [0.0] * 5, list("abcde")) == pytest.approx(2 / 32)
+
+
+def test_where_nothing_differs_nothing_is_found():
+    assert paired_p_value([0.5] * 6, [0.5] * 6, list("abcdef")) == 1.0
+
+
+def test_corrected_p_values_are_those_of_holm():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_corrected_p_values_lie_between_the_plain_and_bonferroni_s(p_values):
+    for plain, corrected in zip(p_values, holm(p_values), strict=True):
+        assert plain <= corrected <= min(1.0, len(p_values) * plain)

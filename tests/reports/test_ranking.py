@@ -108,6 +108,61 @@ def test_who_is_better_on_images_is_not_clearly_worse(result):
     assert column(table, "SSIM")[TITLES["encoder"]].text == "2 ≈"
 
 
+NOISE, ENCODER, DIFFUSION = (TITLES[name] for name in ("noise", "encoder", "diffusion"))
+
+
+def on_images(result, count):
+    """The same scores on so many images, each with one prompt."""
+    cases = tuple(result.cases[0].model_copy(update={"id": f"{n}", "image_id": f"{n}"}) for n in range(count))
+
+    def repeated(method):
+        return method.model_copy(update={"cases": tuple(method.cases[n % 4] for n in range(count))})
+
+    methods = tuple(repeated(method) for method in result.methods)
+    return result.model_copy(update={"cases": cases, "methods": methods})
+
+
+def test_every_metric_says_who_beats_the_noise(result):
+    (table,) = ranking_tables(on_images(result, 8), "inpaint")
+    beats = {title: cell.text for title, cell in column(table, "Beats noise").items()}
+    assert beats == {DIFFUSION: "10 of 10", ENCODER: "10 of 10", NOISE: "–"}
+    assert "over the 8 images" in table.notes[-1]
+
+
+def test_who_is_ahead_by_chance_does_not_beat_the_noise(result):
+    noise = [case.scores["ssim"] for case in on_images(result, 8).method("noise", "inpaint").cases]
+    leads = [0.3, 0.2, 0.1, 0.05, 0.02, -0.15, -0.12, -0.01]
+    scores = [score - lead for score, lead in zip(noise, leads, strict=True)]
+    (table,) = ranking_tables(with_scores(on_images(result, 8), "encoder", "ssim", scores), "inpaint")
+    assert column(table, "Beats noise")[ENCODER].text == "9 of 10"
+    assert column(table, "Beats noise")[DIFFUSION].text == "10 of 10"
+
+
+def test_a_metric_of_distance_counts_the_other_way(result):
+    noise = [case.scores["gmsd"] for case in on_images(result, 8).method("noise", "inpaint").cases]
+    closer = with_scores(on_images(result, 8), "encoder", "gmsd", [score - 0.01 for score in noise])
+    (table,) = ranking_tables(closer, "inpaint")
+    assert column(table, "Beats noise")[ENCODER].text == "9 of 10"
+
+
+def test_more_attacks_make_a_finding_harder(result):
+    """Of five images the smallest p is 1/32: enough for one attack, not for two."""
+    five = on_images(result, 5)
+    alone = five.model_copy(update={"methods": tuple(m for m in five.methods if m.attack.name != "diffusion")})
+    assert column(ranking_tables(alone, "inpaint")[0], "Beats noise")[ENCODER].text == "10 of 10"
+    assert column(ranking_tables(five, "inpaint")[0], "Beats noise")[ENCODER].text == "0 of 10"
+
+
+@pytest.mark.parametrize("case", ["too few images", "no noise"])
+def test_without_a_floor_or_images_enough_nothing_is_said(result, case):
+    if case == "no noise":
+        eight = on_images(result, 8)
+        result = eight.model_copy(update={"methods": tuple(m for m in eight.methods if m.attack.name != "noise")})
+    (table,) = ranking_tables(result, "inpaint")
+    assert "Beats noise" not in [heading.label for heading in table.header]
+    assert not any("Wilcoxon" in note for note in table.notes)
+
+
 def test_rows_are_ranked_among_those_of_the_same_budget(result):
     tables = ranking_tables(with_budgets(result, [16 / 255, 8 / 255, 8 / 255]), "inpaint")
     assert [table.title for table in tables] == ["Ranking at ℓ∞ 8/255"]
