@@ -7,6 +7,7 @@ reads on.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from photoguard_eval.evaluation.plan import EvaluationRequest
     from photoguard_eval.evaluation.results import GateReport
     from photoguard_eval.metrics import Metric
+    from photoguard_eval.purifiers import Purifier
 
 DEFAULT_STORE = Path(".photoguard/store")
 DEFAULT_REPORTS = Path("reports")
@@ -720,12 +722,14 @@ def _info(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import EDITORS
     from photoguard_eval.evaluation.presets import PRESETS
     from photoguard_eval.metrics import METRICS
+    from photoguard_eval.purifiers import PURIFIERS
 
     facts = {
         "version": __version__,
         "attacks": {name: attack.title or _first_line(attack) for name, attack in ATTACKS.classes().items()},
         "editors": {name: _first_line(editor) for name, editor in EDITORS.classes().items()},
         "metrics": {name: _metric_line(metric) for name, metric in METRICS.classes().items()},
+        "purifiers": {name: _purifier_line(purifier) for name, purifier in PURIFIERS.classes().items()},
         "presets": {name: preset.description for name, preset in PRESETS.items()},
         "models": {name: str(path) for name, path in resources.embedded_checkpoints().items()},
         "datasets": {
@@ -742,6 +746,12 @@ def _info(options: argparse.Namespace) -> int:
             for name, text in entries.items():
                 print(f"  {name:<16} {text}")
     return 0
+
+
+def _purifier_line(purifier: type[Purifier]) -> str:
+    arguments = [f"{key}={value.default}" for key, value in inspect.signature(purifier).parameters.items()]
+    gradient = "" if purifier.differentiable else " Not for eot: no useful gradient."
+    return f"{_first_line(purifier)} With {', '.join(arguments) or 'no arguments'}.{gradient}"
 
 
 def _first_line(plugin: type) -> str:

@@ -286,6 +286,8 @@ def test_info_lists_what_there_is(capsys):
     assert {"noise", "encoder", "diffusion", "folder"} <= set(facts["attacks"])
     assert set(METRICS) <= set(facts["metrics"])
     assert "Left out here: The weights of AlexNet are not in" in facts["metrics"]["lpips"]
+    assert facts["purifiers"]["jpeg"].endswith("With quality=75.0.")
+    assert facts["purifiers"]["bit-depth"].endswith("With bits=4. Not for eot: no useful gradient.")
     assert set(facts["presets"]) == {"smoke", "ci", "paper"}
     assert "inpaint-a" in facts["models"]
     assert "emoji-scenes" in facts["datasets"]
