@@ -39,6 +39,9 @@ UNPROTECTED = ""
 COST_UNIT = "encoder"
 """The attack, with the arguments that the preset gives it, in whose seconds those of others are shown."""
 
+UNBIASED = ("kid",)
+"""Set metrics whose expectation does not depend on the size of the set."""
+
 NOTE_ARROWS = (
     "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
     "the lowest of a ↑ column and the highest of a ↓ column; of the measured rows with the same budget the best is "
@@ -197,15 +200,20 @@ def extractor_notes(metrics: Iterable[MetricInfo]) -> list[str]:
     return [f"{', '.join(labels)}: measured with {extractor}." for extractor, labels in by_extractor.items()]
 
 
-def _sample_notes(metrics: Iterable[MetricInfo], result: EvaluationResult) -> list[str]:
-    labels = [metric.label for metric in metrics if metric.kind == "distribution"]
-    others = any(metric.kind != "distribution" for metric in metrics)
-    notes = [f"Mean ± standard deviation over n = {result.dataset.n} cases."] if others else []
-    if labels:
+def _sample_notes(metrics: Sequence[MetricInfo], result: EvaluationResult) -> list[str]:
+    of_sets = [metric for metric in metrics if metric.kind == "distribution"]
+    n = result.dataset.n
+    notes = (
+        [f"Mean ± standard deviation over n = {n} cases."] if any(metric not in of_sets for metric in metrics) else []
+    )
+    biased = ", ".join(metric.label for metric in of_sets if metric.name not in UNBIASED)
+    if biased:
         notes.append(
-            f"{', '.join(labels)}: one value over the set of all {result.dataset.n} edits, biased for sets this small; "
-            "compare rows, not papers."
+            f"{biased}: one value over the set of all {n} edits, biased for sets this small; compare rows, not papers."
         )
+    unbiased = ", ".join(metric.label for metric in of_sets if metric.name in UNBIASED)
+    if unbiased:
+        notes.append(f"{unbiased}: one value over the set of all {n} edits, without bias; 0 or below is no difference.")
     return notes
 
 

@@ -40,8 +40,20 @@ def test_a_result_passes_against_itself(result, baseline):
     report = check(result, baseline)
     assert report.passed
     assert report.baseline == "baseline.json"
-    assert len(report.thresholds) == 2 * 1 + 2 * 3 * 18
+    assert len(read_baseline(baseline).thresholds) == 2 * 1 + 2 * 3 * 18
     assert not any(claim.verdict == "lost" for claim in report.claims)
+
+
+def test_a_threshold_that_cannot_fail_is_not_counted(result, baseline):
+    """All edits under all attacks are in the manifold of the originals' edits: nothing could be worse."""
+    recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in read_baseline(baseline).thresholds}
+    counted = {(outcome.attack, outcome.editor, outcome.metric) for outcome in check(result, baseline).thresholds}
+    left_out = {key: recorded[key] for key in set(recorded) - counted}
+    assert ("encoder", "inpaint", "precision") in left_out
+    assert ("noise", "inpaint", "precision") in counted
+    assert {entry.side for entry in left_out.values()} == {"above"}
+    assert not {entry.metric for entry in left_out.values()} & {"fid", "kid", "psnr", "vifp", "gmsd", "region_psnr"}
+    assert all(entry.value + entry.tolerance >= 1 for entry in left_out.values())
 
 
 def test_changed_settings_are_not_compared_with_the_preset_nor_blessed_as_it(result, monkeypatch, tmp_path):

@@ -185,6 +185,15 @@ def test_a_metric_that_a_row_lacks_is_a_dash():
     assert column(table(partial, "inpaint", TABLE_6), "SSIM ↑")[0] == "–"
 
 
+def test_set_metrics_say_whether_they_are_biased(result):
+    notes = [note for found in editor_tables(result, "inpaint") for note in found.notes]
+    assert [note for note in notes if "one value over the set" in note] == [
+        "FID, Precision, Recall: one value over the set of all 4 edits, biased for sets this small; compare rows, not "
+        "papers.",
+        "KID: one value over the set of all 4 edits, without bias; 0 or below is no difference.",
+    ]
+
+
 def test_a_note_stands_once_per_editor(result):
     notes = [note for found in editor_tables(result, "inpaint") for note in found.notes]
     assert len(notes) == len(set(notes))
