@@ -98,13 +98,13 @@ def _is_same_attack(one: MethodResult, other: MethodResult) -> bool:
     One of this package is, whatever its version; one from elsewhere if its source is the same. A row that was only
     copied is the same, too, and for a folder of images there is no other sign.
     """
-    if one.attack is None or other.attack is None:
+    first, second = one.attack, other.attack
+    if first is None or second is None:
         return True
-    sources = (one.attack.source, one.attack.fingerprint), (other.attack.source, other.attack.fingerprint)
-    if FolderAttack.name not in (one.attack.name, other.attack.name):
-        if all(source == PACKAGE for source, _ in sources):
+    if FolderAttack.name not in (first.name, second.name):
+        if first.source == second.source == PACKAGE:
             return True
-        if sources[0][1] == sources[1][1] != "":
+        if first.fingerprint == second.fingerprint != "":
             return True
     return one.metrics == other.metrics
 

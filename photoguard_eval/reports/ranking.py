@@ -25,7 +25,7 @@ CLEARLY = 2
 """How many standard errors an attack must lie behind another to be called clearly worse."""
 
 LEVEL = 0.05
-"""Of all attacks that a metric finds no better than noise, the chance that one is called better."""
+"""By each metric, the chance that any attack that is no better than noise is called better."""
 
 
 def ranking_tables(result: EvaluationResult, editor: str) -> tuple[Table, ...]:
