@@ -19,7 +19,7 @@ RESULTS = {path.name: read_result(path) for path in FILES}
 EDITORS = {"inpainting": "inpaint", "variations": "img2img"}
 HEADINGS = {
     "### In the paper's setting, at 16 levels": ["16"],
-    "### In the paper's setting, at 8 levels": ["16", "8"],
+    "### In the paper's setting, at three budgets": ["16", "8", "4"],
 }
 WORDS = ("rank", "FID", "SSIM", "PSNR", "CLIP", "image", "cost")
 
