@@ -39,7 +39,7 @@ from photoguard_eval.errors import (
     UnknownNameError,
 )
 from photoguard_eval.files import sha256_of_file, sha256_of_json
-from photoguard_eval.source_code import source_files
+from photoguard_eval.source_code import PACKAGE, source_files
 
 T = TypeVar("T")
 
@@ -327,7 +327,7 @@ def _identity(factory: type) -> str:
 
 def _source_of(factory: type) -> str:
     package = factory.__module__.partition(".")[0]
-    return package if package == "photoguard_eval" else factory.__module__
+    return package if package == PACKAGE else factory.__module__
 
 
 def _fingerprint(factory: type) -> str:

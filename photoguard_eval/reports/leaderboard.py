@@ -12,6 +12,7 @@ from photoguard_eval.reports.cells import Cell, Column, Table
 from photoguard_eval.reports.naming import column_label, editor_text, method_label, method_titles
 from photoguard_eval.reports.ranking import RANKED, ranking_tables
 from photoguard_eval.reports.tables import NOTE_ARROWS, extractor_notes, metric_cells, named_metrics, table_rows
+from photoguard_eval.source_code import PACKAGE
 
 BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
 """Columns of the table of means."""
@@ -24,8 +25,6 @@ Shared = Mapping[str, Sequence[EvaluationResult]]
 
 OWN = ""
 """Stands for that place where the results are one's own."""
-
-PACKAGE = __name__.partition(".")[0]
 
 
 def leaderboard_rows(results: Sequence[EvaluationResult], shared: Shared | None = None) -> list[dict[str, Any]]:

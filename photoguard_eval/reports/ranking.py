@@ -103,14 +103,13 @@ def _above_floor(
     if floor is None or not tested or not others or 2.0 ** -_image_count(result) > LEVEL:
         return []
     images = [case.image_id for case in result.cases]
-    counts = dict.fromkeys(map(id, others), 0)
+    findings = []
     for metric in tested:
         sign = 1.0 if metric.higher_is_more_similar else -1.0
-        scores = [[sign * case.scores[metric.name] for case in method.cases] for method in (floor, *others)]
-        p_values = holm([paired_p_value(scores[0], own, images) for own in scores[1:]])
-        for method, p_value in zip(others, p_values, strict=True):
-            counts[id(method)] += p_value <= LEVEL
-    return [Cell(MISSING if method is floor else f"{counts[id(method)]} of {len(tested)}") for method in methods]
+        floor_scores, *scores = [[sign * case.scores[metric.name] for case in row.cases] for row in (floor, *others)]
+        findings.append([p <= LEVEL for p in holm([paired_p_value(floor_scores, own, images) for own in scores])])
+    texts = iter([f"{sum(own)} of {len(tested)}" for own in zip(*findings, strict=True)])
+    return [Cell(MISSING if method is floor else next(texts)) for method in methods]
 
 
 def _image_count(result: EvaluationResult) -> int:
