@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import MetricError
-from photoguard_eval.images import not_finite
 from photoguard_eval.metrics.hub import HubWeights
 from photoguard_eval.registry import Registry
 
@@ -23,6 +22,46 @@ PaperTable = Literal["6", "10", "figure 7", ""]
 
 RANGE_TOLERANCE = 1e-4
 """How far a value may lie outside of its range by float32 arithmetic; it is clipped. What lies further is an error."""
+
+
+def require_images(subject: str, images: torch.Tensor, names: Sequence[str] = ()) -> None:
+    """Check images by the one convention. An image in another range has a score too, and a wrong one.
+
+    Args:
+        subject: What the images were given to, as the first words of the error.
+        images: Shape (N, 3, H, W), N ≥ 1, floating point, in [0, 1]; less than `RANGE_TOLERANCE` outside is rounding.
+        names: N names, for errors; without them an image is called by its number.
+
+    Raises:
+        MetricError: If the images are of another shape or type, not finite, or outside of the range.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        raise MetricError(f"{subject} was given images of shape {tuple(images.shape)}; expected (N, 3, H, W).")
+    _require_range(subject, "an image", images, names)
+
+
+def _require_range(subject: str, what: str, values: torch.Tensor, names: Sequence[str]) -> None:
+    if not values.is_floating_point():
+        raise MetricError(
+            f"{subject} was given {what} of type {values.dtype}; expected floating point numbers in [0, 1]. Divide the "
+            "values of 8 bits by 255."
+        )
+    # The extremes of an image are NaN if one of its values is, so that one pass finds all that is wrong.
+    extremes = zip(*(bounds.tolist() for bounds in values.detach().flatten(1).aminmax(dim=1)), strict=True)
+    for index, (low, high) in enumerate(extremes):
+        if low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE:
+            continue
+        which = f"{what} of {names[index]}" if names else f"{what}, number {index + 1} of {len(values)},"
+        if not (math.isfinite(low) and math.isfinite(high)):
+            # Not left to the score: the sorting inside DSS, for one, turns NaN pixels into a perfect similarity.
+            raise MetricError(
+                f"{subject} was given {which} with values that are NaN or infinite; expected [0, 1]. Look at what made "
+                "it."
+            )
+        raise MetricError(
+            f"{subject} was given {which} with values from {low:g} to {high:g}; expected [0, 1]. Scale them: from "
+            "[-1, 1] by (x + 1) / 2, from [0, 255] by x / 255."
+        )
 
 
 class Metric(ABC):
@@ -93,13 +132,7 @@ class Metric(ABC):
         if len(case_ids) != shape[0]:
             raise MetricError(f"{self.label} was given {shape[0]} images and {len(case_ids)} case names.")
         for batch in batches:
-            # Not left to the score: the sorting inside DSS, for one, turns NaN pixels into a perfect similarity.
-            broken = not_finite(batch, case_ids)
-            if broken:
-                raise MetricError(
-                    f"{self.label} was given an image of {broken[0]} with values that are NaN or infinite; expected "
-                    "[0, 1]. Look at what made the image."
-                )
+            require_images(self.label, batch, case_ids)
 
     def _checked_all(self, values: torch.Tensor, case_ids: Sequence[str]) -> list[float]:
         if values.shape != (len(case_ids),):
@@ -130,7 +163,8 @@ class PairwiseMetric(Metric):
             One value per pair.
 
         Raises:
-            MetricError: If shapes do not fit, images are too small or not finite, or a value is NaN or out of range.
+            MetricError: If shapes do not fit, images are too small, of whole numbers, not finite or not in [0, 1], or a
+                value is NaN or out of range.
         """
         import torch
 
@@ -140,6 +174,7 @@ class PairwiseMetric(Metric):
                 f"{self.label} was given masks of shape {tuple(masks.shape)} with images of shape "
                 f"{tuple(edited.shape)}; expected one channel and the images' size."
             )
+        _require_range(self.label, "a mask", masks, case_ids)
         with torch.no_grad():
             values = self._scores(edited.float().clamp(0, 1), reference.float().clamp(0, 1), masks)
         return self._checked_all(values, case_ids)
@@ -226,7 +261,8 @@ class PromptMetric(Metric):
             case_ids: Names of the cases, for errors.
 
         Raises:
-            MetricError: If shapes do not fit, images are not finite, or a value is NaN or out of range.
+            MetricError: If shapes do not fit, images are of whole numbers, not finite or not in [0, 1], or a value is
+                NaN or out of range.
         """
         import torch
 

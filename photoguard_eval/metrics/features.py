@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
+from photoguard_eval.metrics.base import require_images
 from photoguard_eval.metrics.hub import HubWeights
 from photoguard_eval.metrics.prompt import TextImageModel
 
@@ -32,7 +33,6 @@ class FeatureExtractor(ABC):
     def identity(self) -> str:
         """Name and hash of the weights; known without loading the network."""
 
-    @abstractmethod
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Compute features.
 
@@ -41,7 +41,16 @@ class FeatureExtractor(ABC):
 
         Returns:
             Shape (N, D), float32, on the CPU.
+
+        Raises:
+            MetricError: If the images are of another shape or type, not finite, or outside of the range.
         """
+        require_images("The feature extractor", images)
+        return self._features(images)
+
+    @abstractmethod
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the features of images that have been checked."""
 
 
 class EmbeddedClipFeatures(FeatureExtractor):
@@ -56,8 +65,7 @@ class EmbeddedClipFeatures(FeatureExtractor):
         """See `FeatureExtractor.identity`."""
         return f"embedded {self._clip.identity}"
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """See `FeatureExtractor.features`."""
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
         return self._clip.embed_images(images)
 
 
@@ -78,8 +86,7 @@ class InceptionFeatures(FeatureExtractor):
         """See `FeatureExtractor.identity`."""
         return INCEPTION.identity()
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """See `FeatureExtractor.features`."""
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
         import torch
 
         with torch.no_grad():

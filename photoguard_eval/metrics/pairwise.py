@@ -52,9 +52,11 @@ class PeakSignalToNoiseRatio(PairwiseMetric):
 class VisualInformationFidelity(PairwiseMetric):
     """VIFp; not symmetric: how much of the reference's information the edit carries.
 
-    It exceeds 1 where an edit has more contrast than the reference. A flat reference carries no information, and none
-    of it can be lost: its VIFp is 1, by the constant that stabilises the ratio. That constant is below what float32
-    resolves, where the ratio of two rounding errors would come out instead, so it is computed in float64.
+    It exceeds 1 where an edit has more contrast than the reference. It has no term for brightness: black and white are
+    alike to it, and SSIM and PSNR tell them apart. A flat reference carries no information, and none of it can be lost:
+    its VIFp is 1 with any edit, by the constant that stabilises the ratio, so that a reference whose own edit failed is
+    no success of the attack. A flat edit of a reference with contents has a VIFp of 0. The constant is below what
+    float32 resolves, where the ratio of two rounding errors would come out instead, so it is computed in float64.
     """
 
     name = "vifp"
@@ -73,7 +75,10 @@ class VisualInformationFidelity(PairwiseMetric):
 
 @register_metric
 class FeatureSimilarity(PairwiseMetric):
-    """FSIM with chrominance."""
+    """FSIM with chrominance.
+
+    Phase congruency does not depend on contrast, so that noise of one level on a flat image counts as much as contents.
+    """
 
     name = "fsim"
     label = "FSIM"
@@ -125,7 +130,11 @@ class GradientMagnitudeSimilarityDeviation(PairwiseMetric):
 
 @register_metric
 class VisualSaliencyInducedIndex(PairwiseMetric):
-    """VSI, with chrominance."""
+    """VSI, with chrominance.
+
+    It compares saliency, gradients and chrominance, and has no term for brightness: two flat grays are alike to it,
+    black and white too. SSIM and PSNR tell them apart.
+    """
 
     name = "vsi"
     label = "VSI"

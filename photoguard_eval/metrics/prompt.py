@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
 from photoguard_eval.files import sha256_of_file, sha256_of_json
-from photoguard_eval.metrics.base import PromptMetric, register_metric
+from photoguard_eval.metrics.base import PromptMetric, register_metric, require_images
 
 if TYPE_CHECKING:
     import torch
@@ -76,10 +76,14 @@ class TextImageModel:
 
         Returns:
             Shape (N, D), float32, not normalised.
+
+        Raises:
+            MetricError: If the images are of another shape or type, not finite, or outside of the range.
         """
         import torch
         from torch.nn.functional import interpolate
 
+        require_images(f"CLIP {self.name}", images)
         model, _, config = self._loaded()
         size = config["size"]
         if tuple(images.shape[-2:]) != size:

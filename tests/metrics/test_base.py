@@ -6,14 +6,19 @@ import sys
 import pytest
 import torch
 
+from photoguard_eval import resources
 from photoguard_eval.errors import MetricError
 from photoguard_eval.metrics import (
     METRICS,
     DistributionMetric,
+    EmbeddedClipFeatures,
     PairwiseMetric,
+    PromptMetric,
+    TextImageModel,
     distribution_metrics,
     pairwise_metrics,
     prompt_metrics,
+    quality_scores,
 )
 from tests.metrics.pictures import SIDE, picture
 
@@ -123,6 +128,58 @@ def test_an_image_that_is_not_finite_is_an_error_with_the_case(name, value):
     for pair in ((broken, images), (images, broken)):
         with pytest.raises(MetricError, match="an image of fox-1 with values that are NaN or infinite"):
             score(name, *pair, ids=IDS)
+
+
+WRONG_RANGES = {
+    "signed": (lambda image: image * 2 - 1, r"with values from -1 to .*; expected \[0, 1\]\. Scale them"),
+    "levels": (lambda image: image * 255, r"with values from .* to 255; expected \[0, 1\]\. Scale them"),
+    "8 bits": (lambda image: (image * 255).byte(), r"an image of type torch\.uint8; expected floating point numbers"),
+    "not a number": (lambda image: image / 0, "with values that are NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("name", PAIRWISE)
+@pytest.mark.parametrize(("change", "message"), WRONG_RANGES.values(), ids=WRONG_RANGES)
+def test_images_in_another_range_are_refused_rather_than_scored(name, change, message):
+    wrong, right = change(picture()), picture()
+    for pair in ((wrong, wrong), (wrong, right), (right, wrong)):
+        with pytest.raises(MetricError, match=message):
+            score(name, *pair)
+
+
+class Brightness(PromptMetric):
+    name = "brightness"
+    label = "Brightness"
+    higher_is_more_similar = True
+    source = "test"
+
+    def _scores(self, model, images, prompts):
+        return images.mean(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_RANGES.values(), ids=WRONG_RANGES)
+def test_every_entry_that_takes_images_refuses_another_range(change, message):
+    clip = TextImageModel(str(resources.embedded_clip()))
+    wrong = change(picture())
+    for entry in (
+        lambda: Brightness().compute(clip, wrong, ["a fox"], ["fox-0"]),
+        lambda: clip.embed_images(wrong),
+        lambda: quality_scores(clip, wrong),
+        lambda: EmbeddedClipFeatures().features(wrong),
+    ):
+        with pytest.raises(MetricError, match=message):
+            entry()
+
+
+def test_an_image_without_a_name_is_called_by_its_number():
+    clip = TextImageModel(str(resources.embedded_clip()))
+    with pytest.raises(MetricError, match="CLIP clip was given an image, number 2 of 2, with values from -1 to"):
+        clip.embed_images(torch.cat([picture(0), picture(1) * 2 - 1]))
+
+
+def test_a_mask_in_another_range_is_refused():
+    with pytest.raises(MetricError, match="was given a mask of fox-0 with values from 0 to 255"):
+        score("region_ssim", picture(), picture(), (picture()[:, :1] > 0.5) * 255.0)
 
 
 @pytest.mark.parametrize("metric", [METRICS.classes()[name] for name in PAIRWISE], ids=lambda metric: metric.name)

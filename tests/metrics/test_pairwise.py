@@ -123,6 +123,19 @@ def test_vifp_of_a_flat_reference_is_not_rounding_noise(level):
     assert score("vifp", flat(0.3), flat(level))[0] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("edit", [picture(), noisy(flat(0.5), 0.01), flat(1)])
+def test_a_reference_that_is_flat_is_no_success_of_the_attack_by_vifp(edit):
+    assert score("vifp", edit, flat(0.5))[0] == pytest.approx(1, abs=1e-3)
+    assert score("vifp", flat(0.5), picture())[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_brightness_alone_is_seen_by_all_metrics_but_those_that_say_so():
+    """Black against white."""
+    blind = {name for name in PAIRWISE if score(name, flat(0), flat(1))[0] == pytest.approx(BEST.get(name, 1))}
+    assert blind == {"vifp", "vsi"}
+    assert all("no term for brightness" in METRICS.classes()[name].__doc__ for name in blind)
+
+
 def test_dss_of_contrary_images_is_negative_and_no_error():
     binary = (picture(8) > picture(8).mean()).float()
     ramp = torch.linspace(0, 1, binary.shape[-1]).expand_as(binary)
