@@ -419,6 +419,7 @@ def _plan(options: argparse.Namespace) -> int:
 def _immunize(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
     from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
+    from photoguard_eval.evaluation.inputs import Editing, Placement
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
     from photoguard_eval.evaluation.progress import Progress
@@ -430,17 +431,10 @@ def _immunize(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
     identity = identify_model(_model_name(options), options.revision)
     editor = default_editor(identity.kind, has_mask=options.mask is not None)
+    settings = preset.settings(editor, identity, parse_settings(options.settings))
+    placement = Placement(options.dtype, _device(options), options.vae_tiling, options.cpu_offload, options.compiled)
     recipe = Recipe(
-        attack,
-        identity,
-        EDITORS.create(editor).instance,
-        preset.settings(editor, identity, parse_settings(options.settings)),
-        options.prompt,
-        options.seed,
-        options.dtype,
-        _device(options),
-        options.vae_tiling,
-        options.compiled,
+        attack, Editing(identity, placement, EDITORS.create(editor), settings), options.prompt, options.seed
     )
     for photograph in photographs:
         photograph.read()

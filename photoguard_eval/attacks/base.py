@@ -99,13 +99,17 @@ class AttackBatch:
         return 1 - self.masks
 
     def seen_by(self, attack: Attack) -> AttackBatch:
-        """Return the batch without what an attack does not see."""
+        """Return the batch without what an attack does not see, and without settings that no attack depends on.
+
+        An immunized image is known by what its attack was given: see `ImmunizeInputs` of the evaluation.
+        """
         import torch
 
         return replace(
             self,
-            masks=self.masks if attack.sees_mask else torch.zeros_like(self.masks),
+            masks=self.masks if attack.sees_mask and self.editor.reads_mask else torch.zeros_like(self.masks),
             prompts=self.prompts if attack.sees_prompt else None,
+            settings=self.settings.only(self.editor.reads_settings).before_compositing(),
         )
 
     def visible(self, images: torch.Tensor, model: LatentDiffusion) -> torch.Tensor:

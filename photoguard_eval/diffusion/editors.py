@@ -7,7 +7,7 @@ with `StableDiffusionInpaintPipeline` and `StableDiffusionImg2ImgPipeline` on th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -64,6 +64,22 @@ class EditSettings(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise ConfigurationError(f"{name}={first['input']!r} is no setting of an edit: {first['msg']}.") from error
+
+    def only(self, names: Collection[str]) -> EditSettings:
+        """Return a copy in which every other setting is at its default.
+
+        Args:
+            names: Settings to keep.
+        """
+        return EditSettings(**{name: getattr(self, name) for name in names})
+
+    def before_compositing(self) -> EditSettings:
+        """Return a copy with the default `composite`, for what does not depend on it.
+
+        It decides which pixels are pasted over an edit that is finished: it changes no attack, and no edit of an
+        original, whose own pixels are pasted either way.
+        """
+        return self.only(EditSettings.model_fields.keys() - {"composite"})
 
 
 @dataclass(frozen=True)
@@ -142,11 +158,14 @@ class Editor(ABC):
     Attributes:
         name: Identifier in presets and results.
         reads_mask: Whether the editor repaints a masked region and reads the rest; else it reads the whole image.
+        reads_settings: Names of the settings that its edits depend on; it is given the others at their defaults, and
+            what was computed with one value of these counts for all.
         kinds: What kinds of checkpoints it runs on.
     """
 
     name: ClassVar[str]
     reads_mask: ClassVar[bool]
+    reads_settings: ClassVar[frozenset[str]] = frozenset(EditSettings.model_fields)
     kinds: ClassVar[tuple[Kind, ...]] = ("inpainting", "text-to-image")
 
     def require_kind(self, kind: Kind) -> None:
@@ -319,6 +338,9 @@ EDITORS: Registry[Editor] = Registry("editor", Editor, "photoguard_eval.editors"
 
 register_editor = EDITORS.register
 
+SAMPLING = frozenset({"guidance_scale", "num_inference_steps", "eta"})
+"""The settings that every sampler of this module reads."""
+
 
 @register_editor
 class InpaintEditor(Editor):
@@ -331,6 +353,7 @@ class InpaintEditor(Editor):
 
     name = "inpaint"
     reads_mask = True
+    reads_settings = SAMPLING | {"sample_latents", "composite"}
 
     def prepare(
         self, model: LatentDiffusion, images: torch.Tensor, masks: torch.Tensor, settings: EditSettings
@@ -371,6 +394,7 @@ class Img2ImgEditor(Editor):
 
     name = "img2img"
     reads_mask = False
+    reads_settings = SAMPLING | {"sample_latents", "strength"}
 
     def prepare(
         self, model: LatentDiffusion, images: torch.Tensor, masks: torch.Tensor, settings: EditSettings
@@ -442,6 +466,7 @@ class InstructEditor(Editor):
 
     name = "instruct"
     reads_mask = False
+    reads_settings = SAMPLING | {"image_guidance_scale"}
     kinds = ("instruction",)
 
     def prepare(

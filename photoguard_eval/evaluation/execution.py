@@ -21,6 +21,7 @@ from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
 from photoguard_eval.errors import AttackError, ModelError
+from photoguard_eval.evaluation.inputs import edit_settings, library_versions
 from photoguard_eval.evaluation.memory import (
     BatchSizes,
     batch_sizes,
@@ -29,7 +30,7 @@ from photoguard_eval.evaluation.memory import (
     release_memory,
     row_of,
 )
-from photoguard_eval.evaluation.plan import EditCell, ImmunizeCell, Method, Plan, PlannedEditor, library_versions
+from photoguard_eval.evaluation.plan import EditCell, ImmunizeCell, Method, Plan, PlannedEditor
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import (
     AttackInfo,
@@ -267,7 +268,7 @@ class Evaluation:
             torch.cat([cell.case.mask() for cell in cells]).to(self.model.device),
             tuple(cell.case.prompt for cell in cells),
             tuple(cell.seed for cell in cells),
-            planned.settings,
+            edit_settings(planned.settings, of_original=method.attack is None),
             originals=originals,
         )
         planned.plugin.instance.require_finite(edits, [cell.case.id for cell in cells], self.plan.request.dtype)
@@ -381,18 +382,15 @@ def attack_batch(
     """
     import torch
 
-    images = torch.cat([cell.case.image() for cell in cells]).to(model.device)
-    masks = torch.cat([cell.case.mask() for cell in cells]).to(model.device)
-    instance = editor.plugin.instance
     return AttackBatch(
-        images=images,
-        masks=masks if attack.sees_mask and instance.reads_mask else torch.zeros_like(masks),
-        prompts=tuple(cell.case.prompt for cell in cells) if attack.sees_prompt else None,
+        images=torch.cat([cell.case.image() for cell in cells]).to(model.device),
+        masks=torch.cat([cell.case.mask() for cell in cells]).to(model.device),
+        prompts=tuple(cell.case.prompt for cell in cells),
         ids=tuple(cell.id for cell in cells),
-        editor=instance,
+        editor=editor.plugin.instance,
         settings=editor.settings,
         at_once=at_once,
-    )
+    ).seen_by(attack)
 
 
 def _attack_info(attack: Plugin[Attack]) -> AttackInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
-from photoguard_eval.diffusion import CostMeter, Editor, EditSettings, ModelIdentity
+from photoguard_eval.diffusion import CostMeter
 from photoguard_eval.errors import ConfigurationError, InvalidImageError, StoreError
-from photoguard_eval.evaluation.plan import (
-    ATTACK_CODE,
-    ATTACK_LIBRARIES,
-    EDIT_LIBRARIES,
-    code_fingerprint,
-    library_versions,
-)
+from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs
 from photoguard_eval.evaluation.progress import Progress
-from photoguard_eval.files import sha256_of_bytes, sha256_of_file, sha256_of_json, write_atomically
+from photoguard_eval.files import sha256_of_bytes, sha256_of_file, write_atomically
 from photoguard_eval.images import (
     IMAGE_SUFFIXES,
     image_files,
@@ -32,7 +25,7 @@ from photoguard_eval.images import (
     require_png,
     require_same_size,
 )
-from photoguard_eval.randomness import CaseGenerators, derive_seed
+from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Plugin
 
 if TYPE_CHECKING:
@@ -85,53 +78,31 @@ class Photograph:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How images are immunized.
+    """How images are immunized: as the rows of a board with the same attack, editor and seed are.
 
     Attributes:
         attack: The attack.
-        model: The model's identity.
-        editor: How the images will be edited.
-        settings: The editor's settings.
+        editing: How the images will be edited.
         prompt: The prompt of the edit, for an attack that sees it.
         seed: Of everything random.
-        dtype: What the model computes in.
-        device: Where.
-        vae_tiling: Whether large images pass the autoencoder in tiles.
-        compiled: Whether the networks are compiled.
     """
 
     attack: Plugin[Attack]
-    model: ModelIdentity
-    editor: Editor
-    settings: EditSettings
+    editing: Editing
     prompt: str | None
     seed: int
-    dtype: str
-    device: str = "cpu"
-    vae_tiling: bool = False
-    compiled: bool = False
 
-    def key(self, photograph: Photograph) -> str:
-        """Hash everything that the immunized image depends on."""
-        attack = self.attack
-        return sha256_of_json(
-            {
-                "code": code_fingerprint(ATTACK_CODE),
-                "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
-                "model": self.model.weights_sha256,
-                "editor": [self.editor.name, self.settings.model_dump(mode="json")],
-                "prompt": self.prompt if attack.instance.sees_prompt else None,
-                "seed": self.seed,
-                "dtype": self.dtype,
-                "device": self.device,
-                "vae_tiling": self.vae_tiling,
-                "compiled": self.compiled,
-                "machine": platform.machine(),
-                "libraries": library_versions((*EDIT_LIBRARIES, *ATTACK_LIBRARIES)),
-                "name": photograph.name,
-                "image": sha256_of_file(photograph.image),
-                "mask": photograph.mask and sha256_of_file(photograph.mask),
-            }
+    def inputs(self, photograph: Photograph) -> ImmunizeInputs:
+        """Return what the immunized image depends on."""
+        mask = photograph.mask
+        return ImmunizeInputs(
+            self.attack,
+            self.editing,
+            photograph.name,
+            sha256_of_file(photograph.image),
+            "" if mask is None else sha256_of_file(mask),
+            self.prompt or "",
+            self.seed,
         )
 
 
@@ -203,9 +174,10 @@ def immunize_photographs(
         image, _ = photograph.read()
         require_multiple(image, model.size_multiple, str(photograph.image))
         sizes.add((image.shape[-2], image.shape[-1]))
-    recipe.attack.instance.require_support(model, recipe.editor, sizes)
+    recipe.attack.instance.require_support(model, recipe.editing.editor.instance, sizes)
     records = read_records(folder) if folder else {}
-    keys = {photograph.name: recipe.key(photograph) for photograph in photographs}
+    inputs = {photograph.name: recipe.inputs(photograph) for photograph in photographs}
+    keys = {name: its.key for name, its in inputs.items()}
     finished = {
         photograph.name: records[photograph.name]
         for photograph in photographs
@@ -216,7 +188,7 @@ def immunize_photographs(
     todo = [photograph for photograph in photographs if photograph.name not in finished]
     with progress.stage(f"{recipe.attack.label}: immunize", len(todo)) as stage:
         for photograph in todo:
-            facts = _immunize_one(photograph, recipe, model)
+            facts = _immunize_one(photograph, inputs[photograph.name], model)
             finished[photograph.name] = {**facts, "key": keys[photograph.name]}
             if folder:
                 _append_record(folder, photograph.name, finished[photograph.name])
@@ -253,29 +225,26 @@ def _require_free_outputs(photographs: Sequence[Photograph], records: dict[str, 
             )
 
 
-def _immunize_one(photograph: Photograph, recipe: Recipe, model: LatentDiffusion) -> Facts:
+def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, model: LatentDiffusion) -> Facts:
     import torch
 
     image, mask = photograph.read()
-    attack = recipe.attack.instance
-    if mask is None or not attack.sees_mask:
-        mask = torch.zeros_like(image[:, :1])
+    attack = inputs.attack.instance
     batch = AttackBatch(
         images=image.to(model.device),
-        masks=mask.to(model.device),
-        prompts=(recipe.prompt,) if attack.sees_prompt and recipe.prompt is not None else None,
-        ids=(photograph.name,),
-        editor=recipe.editor,
-        settings=recipe.settings,
+        masks=(torch.zeros_like(image[:, :1]) if mask is None else mask).to(model.device),
+        prompts=(inputs.prompt,),
+        ids=(inputs.name,),
+        editor=inputs.editing.editor.instance,
+        settings=inputs.editing.settings,
         at_once=AT_ONCE_ON_PROCESSOR if model.device.type == "cpu" else 1,
-    )
+    ).seen_by(attack)
     meter = CostMeter(model)
-    seed = derive_seed(recipe.seed, photograph.name, recipe.attack.name, "attack")
-    (immunized,) = immunize(attack, model, batch, CaseGenerators.from_seeds([seed]), meter)
+    (immunized,) = immunize(attack, model, batch, CaseGenerators.from_seeds([inputs.seed]), meter)
     write_atomically(photograph.output, immunized.png)
     return {
         "output": str(photograph.output),
-        "attack": recipe.attack.label,
+        "attack": inputs.attack.label,
         "sha256": sha256_of_bytes(immunized.png),
         "linf_levels": immunized.perturbation.linf_levels,
         "rms_levels": immunized.perturbation.rms_levels,

@@ -8,12 +8,8 @@ loading a model, a finished cell is never computed again, and a changed one neve
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import metadata
-from typing import Any
 
 from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
@@ -29,11 +25,11 @@ from photoguard_eval.diffusion import (
     load_model,
 )
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
+from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs, Placement, edit_key
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
 from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds
-from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.files import sha256_of_json
 from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_clip, select_extractor
-from photoguard_eval.randomness import derive_seed
 from photoguard_eval.registry import Plugin
 
 EMBEDDED_DATASET = "emoji-scenes"
@@ -42,22 +38,6 @@ DEFAULT_PRESET = "ci"
 
 LARGEST_RESIZING = 1.6
 """How far images may be from the size that a model was trained on; Stable Diffusion 1 still draws at 768 pixels."""
-
-EDIT_CODE = ("images.py", "randomness.py", "diffusion")
-ATTACK_CODE = (
-    *EDIT_CODE,
-    "attacks/budget.py",
-    "attacks/descent.py",
-    "attacks/loss_scale.py",
-    "attacks/perturbation_network.py",
-    "attacks/repetition.py",
-    "attacks/harness.py",
-    "attacks/targets.py",
-)
-"""Besides the files of an attack's class and of those it derives from."""
-EDIT_LIBRARIES = ("torch", "diffusers", "transformers", "pillow")
-ATTACK_LIBRARIES = ("numpy", "scipy", "scikit-image", "kornia")
-"""Besides those of an edit."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +89,11 @@ class EvaluationRequest:
         embedded = model in resources.embedded_checkpoints()
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "dataset", self.dataset or (EMBEDDED_DATASET if embedded else DEFAULT_DATASET))
+
+    @property
+    def placement(self) -> Placement:
+        """Where and how the model computes."""
+        return Placement(self.dtype, self.device, self.vae_tiling, self.cpu_offload, self.compiled)
 
     def load_model(self) -> LatentDiffusion:
         """Load the model as it was asked for; see `photoguard_eval.diffusion.load_model`."""
@@ -330,27 +315,6 @@ def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:
     return ATTACKS.create(spec, defaults)
 
 
-@lru_cache
-def code_fingerprint(parts: tuple[str, ...]) -> str:
-    """Hash the source of files and folders of this package, so that changed code is never mistaken for the old."""
-    files = []
-    for part in parts:
-        path = resources.PACKAGE / part
-        files.extend(sorted(path.rglob("*.py")) if path.is_dir() else [path])
-    return sha256_of_json([[str(file.relative_to(resources.PACKAGE)), sha256_of_file(file)] for file in files])
-
-
-def library_versions(names: Sequence[str]) -> dict[str, str]:
-    """Return the installed versions of libraries, without importing them."""
-    return {name: _installed_version(name) for name in names}
-
-
-@lru_cache
-def _installed_version(library: str) -> str:
-    # Reading a library's metadata takes milliseconds, and every cell's key holds some versions.
-    return metadata.version(library)
-
-
 def _plan_editors(
     request: EvaluationRequest, preset: Preset, model: ModelIdentity, dataset: Dataset
 ) -> dict[str, PlannedEditor]:
@@ -387,50 +351,21 @@ class _Context:
         return Method(attack, editor, tuple(cells.values()), tuple(edits))
 
     def _immunize(self, attack: Plugin[Attack], editor: str, case: EditCase) -> ImmunizeCell:
-        instance = attack.instance
-        name = case.id if instance.sees_prompt else case.image_id
-        seed = derive_seed(self.request.seed, name, attack.name, editor, "attack")
-        sees_mask = instance.sees_mask and self.editors[editor].plugin.instance.reads_mask
-        key = sha256_of_json(
-            {
-                "stage": "immunize",
-                "code": code_fingerprint(ATTACK_CODE),
-                **self._common(editor),
-                "attack_libraries": library_versions(ATTACK_LIBRARIES),
-                "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
-                "image": [name, case.image_sha256],
-                "mask": case.mask_sha256 if sees_mask else "",
-                "prompt": case.prompt if instance.sees_prompt else "",
-                "seed": seed,
-            }
+        name = case.id if attack.instance.sees_prompt else case.image_id
+        inputs = ImmunizeInputs(
+            attack,
+            self._editing(editor),
+            name,
+            case.image_sha256,
+            case.mask_sha256,
+            case.prompt,
+            self.request.seed,
         )
-        return ImmunizeCell(name, case, key, seed)
+        return ImmunizeCell(name, case, inputs.key, inputs.seed)
 
     def _edit(self, editor: str, case: EditCase, seed: int, immunized: str) -> EditCell:
-        key = sha256_of_json(
-            {
-                "stage": "edit",
-                "code": code_fingerprint(EDIT_CODE),
-                **self._common(editor),
-                "original": case.image_sha256,
-                "immunized": immunized,
-                "mask": case.mask_sha256,
-                "prompt": case.prompt,
-                "seed": seed,
-            }
-        )
-        return EditCell(case, seed, key, immunized)
+        return EditCell(case, seed, edit_key(self._editing(editor), case, seed, immunized), immunized)
 
-    def _common(self, editor: str) -> dict[str, Any]:
+    def _editing(self, editor: str) -> Editing:
         planned = self.editors[editor]
-        return {
-            "model": self.model.weights_sha256,
-            "dtype": self.request.dtype,
-            "device": self.request.device,
-            # Tiles change the numbers; where the text encoders are changes at most their rounding, as a device does.
-            "memory": [self.request.vae_tiling, self.request.cpu_offload],
-            "compiled": self.request.compiled,
-            "machine": platform.machine(),
-            "libraries": library_versions(EDIT_LIBRARIES),
-            "editor": [planned.plugin.name, planned.plugin.fingerprint, planned.settings.model_dump(mode="json")],
-        }
+        return Editing(self.model, self.request.placement, planned.plugin, planned.settings)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from photoguard_eval.diffusion import EditSettings, ModelIdentity
+from photoguard_eval.diffusion import EDITORS, EditSettings, ModelIdentity
 from photoguard_eval.errors import ConfigurationError, UnknownNameError
 
 DEFAULT_ATTACKS = ("noise", "encoder", "diffusion")
@@ -34,7 +34,7 @@ class Preset:
     attack_steps: int | None = None
 
     def settings(self, editor: str, model: ModelIdentity, changes: Mapping[str, str]) -> EditSettings:
-        """Return the settings of an editor on a model.
+        """Return the settings of an editor on a model; one that it does not read is at its default.
 
         Args:
             editor: Its name.
@@ -44,7 +44,8 @@ class Preset:
         Raises:
             ConfigurationError: If a change names no setting, or its value is out of range.
         """
-        return self.editors[editor].changed(**{**model.settings, **changes})
+        settings = self.editors[editor].changed(**{**model.settings, **changes})
+        return settings.only(EDITORS.find(editor).reads_settings)
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, str]:

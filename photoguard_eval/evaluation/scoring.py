@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from photoguard_eval.cases import EditCase
 from photoguard_eval.errors import StoreError
-from photoguard_eval.evaluation.plan import EditCell, Method, Plan, code_fingerprint, library_versions
+from photoguard_eval.evaluation.inputs import code_fingerprint, library_versions
+from photoguard_eval.evaluation.plan import EditCell, Method, Plan
 from photoguard_eval.evaluation.results import MetricInfo
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.files import sha256_of_json

@@ -51,6 +51,43 @@ def test_kept_pixels_are_the_immunized_on_request(model):
     assert torch.equal(edited[kept], immunized[kept])
 
 
+@pytest.mark.parametrize(
+    ("editor", "channels"), [("inpaint", 9), ("inpaint", 4), ("img2img", 9), ("img2img", 4), ("instruct", 8)]
+)
+def test_an_edit_depends_on_the_settings_that_its_editor_reads_and_on_no_other(editor, channels):
+    factory, model = EDITORS.find(editor), tiny_model(input_channels=channels)
+    originals, masks = random_images(1), half_masks(1)
+    immunized = (originals + 0.05).clamp(0, 1)
+
+    def edited(**changes):
+        settings = EditSettings(num_inference_steps=4).changed(**changes)
+        return factory().edit(model, immunized, masks, PROMPTS[:1], [1], settings, originals=originals)
+
+    before = edited()
+    changes = {
+        "guidance_scale": 2,
+        "image_guidance_scale": 3,
+        "num_inference_steps": 3,
+        "eta": 0,
+        "strength": 0.8,
+        "composite": "immunized",
+        "sample_latents": False,
+    }
+    assert changes.keys() == EditSettings.model_fields.keys()
+    read = {name for name, value in changes.items() if not torch.equal(edited(**{name: value}), before)}
+    assert read == factory.reads_settings
+
+
+def test_an_edit_of_an_original_does_not_depend_on_whose_pixels_it_keeps(model):
+    images, masks, settings = random_images(1), half_masks(1), FEW_STEPS.changed(composite="immunized")
+    assert settings.before_compositing() == FEW_STEPS
+    edits = [
+        InpaintEditor().edit(model, images, masks, PROMPTS[:1], [1], given, originals=images)
+        for given in (settings, FEW_STEPS)
+    ]
+    assert torch.equal(*edits)
+
+
 def test_inpainting_reads_only_what_is_kept(model):
     images, masks = random_images(1), half_masks(1)
     repainted = torch.where(masks > 0, torch.rand_like(images), images)

@@ -9,7 +9,8 @@ from photoguard_eval.attacks import ATTACKS, Attack
 from photoguard_eval.diffusion import EditSettings, ModelIdentity
 from photoguard_eval.diffusion.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
-from photoguard_eval.evaluation.plan import ATTACK_CODE, build_plan
+from photoguard_eval.evaluation.inputs import ATTACK_CODE
+from photoguard_eval.evaluation.plan import build_plan
 from photoguard_eval.evaluation.presets import find_preset
 
 
@@ -52,7 +53,6 @@ def test_an_attack_that_sees_the_prompt_gets_one_image_per_prompt(make_request, 
         ({"cpu_offload": True}, True),
         ({"compiled": True}, True),
         ({"checkpointing": False}, False),
-        ({"settings": {"composite": "immunized"}}, True),
         ({"settings": {"guidance_scale": "7.5"}}, False),
     ],
 )
@@ -62,6 +62,38 @@ def test_a_changed_request_changes_just_what_it_touches(make_request, change, or
     assert (("original", "inpaint") not in same) == originals_change
     if "attacks" in change:
         assert same == {row for row in before if not row[0].startswith("encoder")}
+
+
+EVERY_STAGE = {"original", "immunized", "edit"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"),
+    [
+        ("composite=immunized", {"inpaint": {"edit"}}),
+        ("strength=0.7", {"img2img": EVERY_STAGE}),
+        ("image_guidance_scale=2", {}),
+        ("sample_latents=false", {"inpaint": EVERY_STAGE, "img2img": EVERY_STAGE}),
+        ("guidance_scale=5", {"inpaint": EVERY_STAGE, "img2img": EVERY_STAGE}),
+        ("num_inference_steps=3", {"inpaint": EVERY_STAGE, "img2img": EVERY_STAGE}),
+        ("eta=0", {"inpaint": EVERY_STAGE, "img2img": EVERY_STAGE}),
+    ],
+)
+def test_a_changed_setting_costs_the_work_that_it_affects_and_no_other(make_request, setting, changed):
+    def stages(plan):
+        found = {}
+        for method in (*plan.originals, *plan.methods):
+            found.setdefault((method.editor, "edit" if method.attack else "original"), []).extend(method.edits)
+            found.setdefault((method.editor, "immunized"), []).extend(method.immunize)
+        # An edit's key holds that of the image that it edits.
+        return {stage: [cell.key for cell in cells] for stage, cells in found.items()}
+
+    name, _, value = setting.partition("=")
+    plan = build_plan(make_request(settings={name: value}))
+    before, after = stages(build_plan(make_request())), stages(plan)
+    expected = {(editor, stage) for editor, stages_of in changed.items() for stage in stages_of}
+    assert {stage for stage in before if before[stage] != after[stage]} == expected
+    assert plan.changed_settings == ((name,) if changed else ())
 
 
 def test_an_added_attack_changes_no_other_cell(make_request):
