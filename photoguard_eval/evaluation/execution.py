@@ -119,7 +119,7 @@ class Evaluation:
 
     def edit_all(self) -> None:
         """Compute the edits that the store lacks, of all methods whose attack did not fail."""
-        for method in (*self.plan.originals, *self._standing_methods()):
+        for method in (*self.plan.originals, *self.plan.rerolls, *self._standing_methods()):
             self.edit(method)
 
     @property
@@ -129,13 +129,14 @@ class Evaluation:
 
     def missing(self) -> int:
         """Return how many images the store lacks."""
-        methods = (*self.plan.originals, *self.plan.methods)
-        keys = {cell.key for method in methods for cells in (method.immunize, method.edits) for cell in cells}
+        keys = {
+            cell.key for method in self.plan.all_methods for cells in (method.immunize, method.edits) for cell in cells
+        }
         return sum(self.store.image(key) is None for key in keys)
 
     @cached_property
     def _rows(self) -> list[tuple[str, str]]:
-        return [row_of(method) for method in (*self.plan.originals, *self.plan.methods)]
+        return [row_of(method) for method in self.plan.all_methods]
 
     def _standing_methods(self) -> list[Method]:
         return [
@@ -201,7 +202,7 @@ class Evaluation:
     def edit(self, method: Method) -> None:
         """Compute the edits of a method that the store lacks."""
         self._in_batches(
-            f"{method.attack.label if method.attack else 'original'}: edit by {method.editor}",
+            f"{method.label}: edit by {method.editor}",
             method,
             method.edits,
             lambda: self._sizes_of(method).edit,
@@ -301,10 +302,10 @@ class Evaluation:
     def _assemble(self) -> EvaluationResult:
         plan = self.plan
         scorer = Scorer(plan, self.store)
-        methods = self._standing_methods()
-        rows: dict[str, list[MethodResult]] = {"originals": [], "methods": []}
-        with self.progress.stage("score", len(methods) + len(plan.originals), unit="method") as stage:
-            for group, members in (("originals", plan.originals), ("methods", methods)):
+        groups = {"originals": plan.originals, "rerolls": plan.rerolls, "methods": self._standing_methods()}
+        rows: dict[str, list[MethodResult]] = {group: [] for group in groups}
+        with self.progress.stage("score", sum(map(len, groups.values())), unit="method") as stage:
+            for group, members in groups.items():
                 for method in members:
                     rows[group].append(self.score(scorer, method))
                     stage.advance(1)
@@ -323,6 +324,7 @@ class Evaluation:
             metrics=scorer.metric_infos(),
             cases=_case_infos(plan),
             originals=tuple(rows["originals"]),
+            rerolls=tuple(rows["rerolls"]),
             methods=tuple(rows["methods"]),
             failures=self.failures,
             provenance=self._provenance(),
@@ -349,6 +351,7 @@ class Evaluation:
         return MethodResult(
             attack=_attack_info(method.attack) if method.attack else None,
             editor=method.editor,
+            rerolled=method.rerolled,
             n=len(cases),
             metrics=metrics,
             cases=cases,
@@ -426,13 +429,15 @@ def _case_result(cell: EditCell, facts: dict[str, Any] | None, scores: dict[str,
 
 
 def _case_infos(plan: Plan) -> tuple[CaseInfo, ...]:
-    seeds = {name: {cell.case.id: cell.seed for cell in plan.original(name).edits} for name in plan.editors}
+    seeds = {method.editor: {cell.case.id: cell.seed for cell in method.edits} for method in plan.originals}
+    rerolled = {method.editor: {cell.case.id: cell.seed for cell in method.edits} for method in plan.rerolls}
     return tuple(
         CaseInfo(
             id=case.id,
             image_id=case.image_id,
             prompt=case.prompt,
             seed={name: by_case[case.id] for name, by_case in seeds.items()},
+            reroll_seed={name: by_case[case.id] for name, by_case in rerolled.items()},
             image=str(case.image_path.relative_to(plan.dataset.path)),
             mask=str(case.mask_path.relative_to(plan.dataset.path)),
         )

@@ -37,7 +37,7 @@ class StageForecast:
 
     Attributes:
         stage: What is done.
-        row: Label of the attack, "original", or the model that is loaded.
+        row: Label of the attack, "original", "re-roll", or the model that is loaded.
         editor: Name of the editor; "" for loading.
         images: How many images the store lacks, or are scored.
         seconds: What they will take.
@@ -118,7 +118,7 @@ def _measure(plan: Plan, store: Store, folder: Path, progress: Progress, meter: 
     if plan.request.compiled:
         loaded = stages[0]
         stages[0] = replace(loaded, seconds=loaded.seconds + max(0.0, _total(first) - _total(few)))
-    methods = (*plan.originals, *plan.methods)
+    methods = plan.all_methods
     names: tuple[StageName, ...] = ("immunize", "edit", "score")
     for name in names:
         for method, short, long in zip(methods, few, more, strict=True):
@@ -128,14 +128,13 @@ def _measure(plan: Plan, store: Store, folder: Path, progress: Progress, meter: 
                 each = _extrapolated(name, method, plan, short[name], long[name]) / min(
                     plan.request.batch_size, len(cells)
                 )
-                row = method.attack.label if method.attack else "original"
-                stages.append(StageForecast(name, row, method.editor, images, images * each))
+                stages.append(StageForecast(name, method.label, method.editor, images, images * each))
     return stages
 
 
 def _run(evaluation: Evaluation, meter: _Meter) -> list[dict[StageName, float]]:
     """Run a plan stage by stage, and return for each of its rows what the stages took, in seconds."""
-    methods = (*evaluation.plan.originals, *evaluation.plan.methods)
+    methods = evaluation.plan.all_methods
     immunized = [meter.seconds(partial(evaluation.immunize, method)) for method in methods]
     if evaluation.failures:
         stopped = evaluation.failures[0]
@@ -184,6 +183,7 @@ def _shortened(plan: Plan, steps: int) -> Plan:
         plan,
         editors={name: shortened(planned) for name, planned in plan.editors.items()},
         originals=tuple(cut(method) for method in plan.originals),
+        rerolls=tuple(cut(method) for method in plan.rerolls),
         methods=tuple(cut(method) for method in plan.methods),
     )
 

@@ -52,8 +52,8 @@ def release_memory() -> None:
 
 
 def row_of(method: Method) -> tuple[str, str]:
-    """Return the attack's label, "" for the originals, and the editor of a method."""
-    return (method.attack.label if method.attack else "", method.editor)
+    """Return the label and the editor of a method."""
+    return (method.label, method.editor)
 
 
 def _counted_parts(method: Method) -> list[Attack]:
@@ -111,7 +111,4 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
                 peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)
         return fitting("The attack {} against {}".format(*row_of(method)), max(peaks))
 
-    return {
-        row_of(method): BatchSizes(immunize(method), edits[method.editor])
-        for method in (*plan.originals, *plan.methods)
-    }
+    return {row_of(method): BatchSizes(immunize(method), edits[method.editor]) for method in plan.all_methods}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
@@ -27,7 +27,8 @@ from photoguard_eval.diffusion import (
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs, Placement, edit_key
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
-from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds
+from photoguard_eval.evaluation.results import REFERENCES, row_label
+from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds, reroll_seed
 from photoguard_eval.files import sha256_of_json
 from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_clip, select_extractor
 from photoguard_eval.registry import Plugin
@@ -145,12 +146,19 @@ class Method:
         editor: Name of the editor.
         immunize: Images to immunize; empty for the originals.
         edits: One edit per case.
+        rerolled: Whether the original images are edited with another seed than everything else.
     """
 
     attack: Plugin[Attack] | None
     editor: str
     immunize: tuple[ImmunizeCell, ...]
     edits: tuple[EditCell, ...]
+    rerolled: bool = False
+
+    @property
+    def label(self) -> str:
+        """Label of the attack, or the name of a row of unprotected images."""
+        return row_label(self.attack.label if self.attack else None, self.rerolled)
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,7 @@ class Plan:
         editors: The editors by name.
         attacks: The attacks in the order of the report.
         originals: Edits of the original images, one method per editor.
+        rerolls: Edits of the original images with another seed, one method per editor.
         methods: One method per attack and editor.
         extractor: Computes the features of the distribution metrics.
         clip: Embeds images and prompts for the prompt metric.
@@ -189,6 +198,7 @@ class Plan:
     editors: Mapping[str, PlannedEditor]
     attacks: tuple[Plugin[Attack], ...]
     originals: tuple[Method, ...]
+    rerolls: tuple[Method, ...]
     methods: tuple[Method, ...]
     extractor: FeatureExtractor
     clip: TextImageModel
@@ -210,6 +220,11 @@ class Plan:
                 for editor, planned in self.editors.items()
             )
         )
+
+    @property
+    def all_methods(self) -> tuple[Method, ...]:
+        """All rows, those of unprotected images first."""
+        return (*self.originals, *self.rerolls, *self.methods)
 
     def original(self, editor: str) -> Method:
         """Return the edits of the original images under an editor."""
@@ -235,8 +250,9 @@ def build_plan(request: EvaluationRequest) -> Plan:
     attacks = create_attacks(request.attacks, preset)
     context = _Context(request, model, editors)
     originals = tuple(context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items())
+    rerolls = tuple(context.reroll(editor, cases) for editor in editors)
     methods = tuple(context.method(attack, editor, cases) for editor in editors for attack in attacks)
-    keys = [edit.key for method in (*originals, *methods) for edit in method.edits]
+    keys = [edit.key for method in (*originals, *rerolls, *methods) for edit in method.edits]
     extractor = select_extractor(request.extractor, _is_embedded(model))
     clip = select_clip(request.clip, _is_embedded(model))
     names = [preset.name, model.name, dataset.name, extractor.identity, clip.identity]
@@ -249,6 +265,7 @@ def build_plan(request: EvaluationRequest) -> Plan:
         editors,
         attacks,
         originals,
+        rerolls,
         methods,
         extractor,
         clip,
@@ -290,12 +307,17 @@ def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack]
     """Build the attacks that specs name, with a preset's defaults; a spec given twice counts once.
 
     Raises:
-        DuplicateNameError: If two different attacks have the same label.
+        DuplicateNameError: If two different attacks have the same label, or one that of a row of unprotected images.
         ConfigurationError: If there is none.
     """
     attacks: dict[str, Plugin[Attack]] = {}
     for spec in specs:
         plugin = create_attack(spec, preset)
+        if plugin.label in REFERENCES:
+            raise DuplicateNameError(
+                f"The attack of {plugin.source} is named {plugin.label!r}, as a row of unprotected images is. "
+                "Rename it."
+            )
         other = attacks.setdefault(plugin.label, plugin)
         if (other.source, other.fingerprint) != (plugin.source, plugin.fingerprint):
             raise DuplicateNameError(
@@ -340,6 +362,11 @@ class _Context:
     def original(self, editor: str, cases: Sequence[EditCase], seed_of: Callable[[EditCase], int]) -> Method:
         edits = tuple(self._edit(editor, case, seed_of(case), "") for case in cases)
         return Method(None, editor, (), edits)
+
+    def reroll(self, editor: str, cases: Sequence[EditCase]) -> Method:
+        seeds = self.editors[editor].seeds
+        again = self.original(editor, cases, lambda case: reroll_seed(case.id, editor, seeds.seed(case)))
+        return replace(again, rerolled=True)
 
     def method(self, attack: Plugin[Attack], editor: str, cases: Sequence[EditCase]) -> Method:
         cells: dict[str, ImmunizeCell] = {}

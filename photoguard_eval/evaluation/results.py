@@ -23,6 +23,28 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ORIGINAL = "original"
+"""How the rows of the unprotected images are called."""
+
+REROLL = "re-roll"
+"""How those rows are called whose unprotected images were edited with another seed."""
+
+REFERENCES = (ORIGINAL, REROLL)
+"""Rows that are of no attack."""
+
+
+def row_label(attack: str | None, rerolled: bool) -> str:
+    """Return how a row is called.
+
+    Args:
+        attack: Label of its attack; None for unprotected images.
+        rerolled: Whether these were edited with another seed.
+    """
+    if attack is not None:
+        return attack
+    return REROLL if rerolled else ORIGINAL
+
+
 class MetricInfo(_Frozen):
     """What a reader of a table has to know about a metric.
 
@@ -136,8 +158,10 @@ class MethodResult(_Frozen):
     """One row of the board: an attack under an editor.
 
     Attributes:
-        attack: The attack; None in the row of the original, unprotected images.
+        attack: The attack; None in the rows of the original, unprotected images.
         editor: The editor's name.
+        rerolled: Whether the unprotected images were edited with another seed than all else: how far chance alone moves
+            an edit.
         n: Number of cases.
         metrics: Every metric's summary by name.
         cases: The cases in the dataset's order.
@@ -146,10 +170,16 @@ class MethodResult(_Frozen):
 
     attack: AttackInfo | None
     editor: str
+    rerolled: bool = False
     n: int
     metrics: dict[str, Summary]
     cases: tuple[CaseResult, ...]
     cost: Cost | None = None
+
+    @property
+    def label(self) -> str:
+        """Label of the attack, or the name of a row of unprotected images."""
+        return row_label(self.attack.label if self.attack else None, self.rerolled)
 
 
 class FailedAttack(_Frozen):
@@ -184,12 +214,23 @@ class DatasetInfo(_Frozen):
 
 
 class CaseInfo(_Frozen):
-    """A case as the report shows it: paths are relative to the dataset's folder."""
+    """A case as the report shows it.
+
+    Attributes:
+        id: The case.
+        image_id: Its image.
+        prompt: The prompt.
+        seed: Of its edits, by editor.
+        reroll_seed: Of the other edit of the unprotected image, by editor; empty in results without such a row.
+        image: The image's file, relative to the dataset's folder.
+        mask: The mask's file, likewise.
+    """
 
     id: str
     image_id: str
     prompt: str
     seed: dict[str, int]
+    reroll_seed: dict[str, int] = {}
     image: str
     mask: str
 
@@ -223,6 +264,7 @@ class EvaluationResult(_Frozen):
         metrics: All metrics in the order of the paper's tables.
         cases: The cases in the dataset's order.
         originals: One row per editor: edits of the unprotected images.
+        rerolls: One row per editor: edits of the unprotected images with another seed; none in earlier results.
         methods: One row per attack and editor.
         failures: Attacks that were stopped.
         provenance: Under what it ran.
@@ -238,6 +280,7 @@ class EvaluationResult(_Frozen):
     metrics: tuple[MetricInfo, ...]
     cases: tuple[CaseInfo, ...]
     originals: tuple[MethodResult, ...]
+    rerolls: tuple[MethodResult, ...] = ()
     methods: tuple[MethodResult, ...]
     failures: tuple[FailedAttack, ...] = ()
     provenance: Provenance
@@ -252,6 +295,15 @@ class EvaluationResult(_Frozen):
     def original(self, editor: str) -> MethodResult | None:
         """Return the row of the unprotected images under an editor, or None."""
         return next((method for method in self.originals if method.editor == editor), None)
+
+    def reroll(self, editor: str) -> MethodResult | None:
+        """Return the row of the unprotected images that were edited with another seed, or None."""
+        return next((method for method in self.rerolls if method.editor == editor), None)
+
+    @property
+    def all_rows(self) -> tuple[MethodResult, ...]:
+        """All rows, those of unprotected images first."""
+        return (*self.originals, *self.rerolls, *self.methods)
 
     def metric(self, name: str) -> MetricInfo | None:
         """Return what is known of a metric, or None."""
@@ -315,7 +367,7 @@ class ThresholdOutcome(_Frozen):
     """A measured mean beside the baseline's.
 
     Attributes:
-        attack: Label of the attack; "original" for the unprotected images.
+        attack: Label of the attack; "original" or "re-roll" for the unprotected images.
         editor: The editor.
         metric: The metric.
         baseline: The recorded mean.
@@ -361,9 +413,8 @@ class GateReport(_Frozen):
 
 def without_pictures(result: EvaluationResult) -> EvaluationResult:
     """Leave out the keys of images, for a result that is read where the store is not."""
-    return result.model_copy(
-        update={"originals": _without_keys(result.originals), "methods": _without_keys(result.methods)}
-    )
+    groups = ("originals", "rerolls", "methods")
+    return result.model_copy(update={group: _without_keys(getattr(result, group)) for group in groups})
 
 
 def _without_keys(methods: tuple[MethodResult, ...]) -> tuple[MethodResult, ...]:

@@ -59,6 +59,17 @@ class Score:
         return self.metric.label if self.subject == "edit" else f"{self.metric.label} of immunized"
 
 
+def _applies(score: Score, method: Method) -> bool:
+    """Tell whether a column has values for a method.
+
+    The edits of the originals are what others are compared with, so only their similarity to the prompt is scored; so
+    are their edits with another seed, but beside them. Neither has an immunized image.
+    """
+    if method.attack is not None:
+        return True
+    return isinstance(score.metric, PromptMetric) or (method.rerolled and score.subject == "edit")
+
+
 class Scorer:
     """Computes the scores of methods, or reads them from the store."""
 
@@ -94,13 +105,8 @@ class Scorer:
         )
 
     def case_scores(self, method: Method, score: Score) -> list[float] | None:
-        """Return a column's value for each case of a method; None where it is a set metric or does not apply.
-
-        An edit of the original has nothing to be compared with, so only its similarity to the prompt is scored.
-        """
-        if isinstance(score.metric, DistributionMetric):
-            return None
-        if method.attack is None and not isinstance(score.metric, PromptMetric):
+        """Return a column's value for each case of a method; None where it is a set metric or does not apply."""
+        if isinstance(score.metric, DistributionMetric) or not _applies(score, method):
             return None
         key = self._key(method, score)
         stored = self._store.values(key)
@@ -111,7 +117,7 @@ class Scorer:
 
     def set_score(self, method: Method, score: Score) -> float | None:
         """Return a set metric of a method; None where the column is no set metric or does not apply."""
-        if not isinstance(score.metric, DistributionMetric) or method.attack is None:
+        if not isinstance(score.metric, DistributionMetric) or not _applies(score, method):
             return None
         key = self._key(method, score)
         stored = self._store.values(key)

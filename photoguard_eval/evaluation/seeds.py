@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from photoguard_eval.cases import Dataset, EditCase
 from photoguard_eval.diffusion import EditSettings, ModelIdentity
 from photoguard_eval.errors import DatasetError
+from photoguard_eval.randomness import derive_seed
 
 
 class FoundSeed(BaseModel):
@@ -80,6 +81,20 @@ class EditSeeds(BaseModel):
     def seed(self, case: EditCase) -> int:
         """Return the seed of a case."""
         return self.chosen.get(case.id, case.seed)
+
+
+def reroll_seed(case_id: str, editor: str, own: int) -> int:
+    """Return the seed of another edit of a case's original, which no search has chosen.
+
+    It follows from the case and the editor alone, so that every run on a dataset has the same, whatever its seeds.
+
+    Args:
+        case_id: The case.
+        editor: Name of the editor.
+        own: The seed of the case's other edits, which is never returned.
+    """
+    seed = derive_seed(case_id, editor, "re-roll")
+    return seed if seed != own else derive_seed(case_id, editor, "re-roll", own)
 
 
 def seed_file_path(dataset: Dataset, model_name: str, preset: str) -> Path:

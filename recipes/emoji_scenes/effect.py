@@ -21,12 +21,11 @@ def describe_effect(result: EvaluationResult) -> str:
     """Return a table: a row for each attack and editor, each metric's mean with its 95 % interval."""
     image_of = {case.id: case.image_id for case in result.cases}
     rows = []
-    for method in (*result.originals, *result.methods):
-        label = method.attack.label if method.attack else "no immunization"
+    for method in result.all_rows:
         cells = [_cell(method, metric, image_of) for metric in METRICS]
-        rows.append([method.editor, label, *cells])
+        rows.append([method.editor, method.label, *cells])
     header = f"{result.model.name}, {result.dataset.name}, {result.preset}, n = {len(result.cases)}"
-    return f"{header}\n{tabulate(rows, headers=['editor', 'attack', *METRICS])}"
+    return f"{header}\n{tabulate(rows, headers=['editor', 'row', *METRICS])}"
 
 
 def _cell(method: MethodResult, metric: str, image_of: dict[str, str]) -> str:

@@ -43,7 +43,7 @@ def numbers(result):
     """What must not differ from run to run: everything but times and memory."""
     data = result.model_dump()
     del data["provenance"]
-    for method in (*data["methods"], *data["originals"]):
+    for method in (*data["methods"], *data["originals"], *data["rerolls"]):
         del method["cost"]
     return data
 
@@ -61,6 +61,12 @@ def test_a_result_has_every_row_and_metric(finished):
         assert method.n == len(method.cases) == 3
         assert all(0 < case.linf_levels <= 16 for case in method.cases)
     assert [set(method.metrics) for method in result.originals] == [{"clip_similarity"}] * 2
+    of_edits = {name for name in wanted if not name.startswith("immunized")}
+    assert [(row.label, row.editor) for row in result.rerolls] == [("re-roll", "inpaint"), ("re-roll", "img2img")]
+    for row in result.rerolls:
+        assert set(row.metrics) == of_edits
+        assert row.metrics["ssim"].mean < 0.99, "another seed leads to another edit"
+        assert [case.immunized for case in row.cases] == [""] * 3
     assert result.failures == ()
 
 

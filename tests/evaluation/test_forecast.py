@@ -44,9 +44,10 @@ def test_what_a_batch_takes_is_extrapolated_to_all_steps(make_request, tmp_path,
     seconds = {(stage.stage, stage.row, stage.editor): stage.seconds for stage in predicted.stages}
     assert seconds["immunize", "encoder,steps=40", "inpaint"] == pytest.approx(45)
     assert seconds["edit", "original", "inpaint"] == pytest.approx(30)
+    assert seconds["edit", "re-roll", "inpaint"] == pytest.approx(30)
     assert seconds["edit", "encoder,steps=40", "inpaint"] == pytest.approx(30)
     # The variations are edited by an editor whose time stands still here.
-    assert predicted.seconds == pytest.approx(45 * 2 + 30 * 2)
+    assert predicted.seconds == pytest.approx(45 * 2 + 30 * 3)
     assert predicted.peak_memory_mib > 100
 
 

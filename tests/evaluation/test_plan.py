@@ -12,13 +12,11 @@ from photoguard_eval.errors import ConfigurationError, DuplicateNameError, Model
 from photoguard_eval.evaluation.inputs import ATTACK_CODE
 from photoguard_eval.evaluation.plan import build_plan
 from photoguard_eval.evaluation.presets import find_preset
+from photoguard_eval.evaluation.seeds import reroll_seed
 
 
 def keys(plan):
-    return {
-        (method.attack.label if method.attack else "original", method.editor): [cell.key for cell in method.edits]
-        for method in (*plan.originals, *plan.methods)
-    }
+    return {(method.label, method.editor): [cell.key for cell in method.edits] for method in plan.all_methods}
 
 
 def test_the_same_request_has_the_same_keys(make_request):
@@ -122,6 +120,40 @@ def test_the_mask_counts_only_where_it_is_read(make_request, small_dataset, tmp_
 
     assert immunized(before, "img2img") == immunized(after, "img2img")
     assert immunized(before, "inpaint") != immunized(after, "inpaint")
+
+
+def reroll_seeds(plan, editor):
+    (method,) = (method for method in plan.rerolls if method.editor == editor)
+    return {cell.case.id: cell.seed for cell in method.edits}
+
+
+def test_originals_are_edited_with_another_seed_that_belongs_to_the_dataset(make_request):
+    plan = build_plan(make_request())
+    seeds = {editor: reroll_seeds(plan, editor) for editor in plan.editors}
+    assert len({seed for own in seeds.values() for seed in own.values()}) == 2 * len(plan.cases), "one for each"
+    for editor, planned in plan.editors.items():
+        assert all(seeds[editor][case.id] != planned.seeds.seed(case) for case in plan.cases)
+        other = build_plan(make_request(seed=5, attacks=("noise",), settings={"guidance_scale": "3"}))
+        assert reroll_seeds(other, editor) == seeds[editor], "whatever else is asked for"
+    assert {cell.immunized for method in plan.rerolls for cell in method.edits} == {""}
+
+
+def test_another_seed_is_never_the_case_s_own():
+    other = reroll_seed("dog-0", "inpaint", 3)
+    again = reroll_seed("dog-0", "inpaint", other)
+    assert again != other
+    assert reroll_seed("dog-0", "inpaint", 4) == other, "and does not depend on it"
+    assert reroll_seed("dog-0", "img2img", 3) != other
+
+
+@pytest.mark.parametrize("name", ["original", "re-roll"])
+def test_an_attack_that_has_the_name_of_a_row_of_unprotected_images_is_refused(make_request, tmp_path, name):
+    (tmp_path / "mine.py").write_text(
+        f"from photoguard_eval import Attack\nclass Mine(Attack):\n    name = {name!r}\n"
+        "    def perturb(self, model, batch, generator):\n        return batch.images\n"
+    )
+    with pytest.raises(DuplicateNameError, match=f"named '{name}', as a row of unprotected images is. Rename it"):
+        build_plan(make_request(attacks=(f"{tmp_path / 'mine.py'}:Mine",)))
 
 
 def test_a_spec_given_twice_counts_once(make_request):

@@ -56,6 +56,26 @@ def test_how_visible_the_perturbation_is_is_measured_on_the_immunized_image(fini
         assert found == pytest.approx(expected, abs=1e-4)
 
 
+def test_edits_with_another_seed_are_compared_with_those_of_the_originals(finished, make_request):
+    folder, result = finished
+    store, plan = Store.existing(folder), build_plan(make_request())
+    metric = METRICS.create("region_psnr").instance
+    for method in plan.rerolls:
+        row = result.reroll(method.editor)
+        assert [case.scores["region_psnr"] for case in row.cases] == pytest.approx(
+            [
+                metric.compute(
+                    decode_png(store.image(cell.key)),
+                    decode_png(store.image(original.key)),
+                    cell.case.mask() if method.editor == "inpaint" else torch.ones_like(cell.case.mask()),
+                    ("case",),
+                )[0]
+                for cell, original in zip(method.edits, plan.original(method.editor).edits, strict=True)
+            ],
+            abs=1e-4,
+        )
+
+
 def test_similarity_to_the_prompt_is_the_case_s_own(finished, images, make_request):
     clip = build_plan(make_request()).clip
     metric = METRICS.create("clip_similarity").instance

@@ -33,8 +33,8 @@ def test_two_processes_give_the_result_of_one_and_go_on_after_an_attack_failed(m
     began = time.monotonic()
     shared, computed = evaluate(plan, store, QUIET)
     assert shared.provenance.seconds > 0.9 * (time.monotonic() - began), "the other process and the scores take time"
-    # Two images and three edits of each attack, and of the originals the edits, under two editors.
-    assert computed == 2 * (2 * (2 + 3) + 3)
+    # Two images and three edits of each attack, and of the originals the edits with two seeds, under two editors.
+    assert computed == 2 * (2 * (2 + 3) + 3 + 3)
     assert shared.id == alone.id
     assert [failure.attack for failure in shared.failures] == ["bad"]
     assert len(shared.methods) == 4
