@@ -175,18 +175,24 @@ def _outcome(
     stronger: MethodResult,
     weaker: MethodResult,
 ) -> ClaimOutcome:
-    """Measure by how much `stronger` is less similar than `weaker`, and how much of that may be chance."""
+    """Measure by how much `stronger` is less similar than `weaker`, and how much of that may be chance.
+
+    The edits of a single image say nothing of other images, whatever the metric: then the chance is not known.
+    """
     sign = 1.0 if metric.higher_is_more_similar else -1.0
-    error: float | None
+    images = [case.image_id for case in result.cases]
+    error: float | None = None
+    uncertainty: float | None = None
     if metric.kind == "distribution":
         values = [row.metrics[metric.name].mean for row in (weaker, stronger)]
-        difference, error = values[0] - values[1], None
-        uncertainty = sum(set_metric_uncertainty(value) for value in values)
+        difference = values[0] - values[1]
+        if len(set(images)) > 1:
+            uncertainty = sum(set_metric_uncertainty(value) for value in values)
     else:
         difference, error = paired_difference(
             [case.scores[metric.name] for case in weaker.cases],
             [case.scores[metric.name] for case in stronger.cases],
-            [case.image_id for case in result.cases],
+            images,
         )
         uncertainty = error
     return ClaimOutcome(

@@ -77,8 +77,8 @@ class Summary(_Frozen):
 
     Attributes:
         mean: Arithmetic mean; of a set metric, its value.
-        std: Standard deviation over the cases (n − 1 in the denominator, 0 for one case), as the paper's tables;
-            None for a set metric, which has one value for all cases.
+        std: Standard deviation over the cases (n − 1 in the denominator), as the paper's tables; None for one case,
+            and for a set metric, which has one value for all cases.
         first_quartile: 25th percentile, as Figure 7's interquartile range; None for a set metric.
         median: 50th percentile; None for a set metric.
         third_quartile: 75th percentile; None for a set metric.
@@ -322,9 +322,10 @@ class ClaimOutcome(_Frozen):
         editor: The editor it was measured under.
         metric: The metric it is about.
         margin: How far the measurement goes in the claim's direction, in the metric's unit: positive where it holds.
-        standard_error: Standard error of the margin over the images, paired; None for a set metric.
+        standard_error: Standard error of the margin over the images, paired; None for a set metric, and where there is
+            a single image.
         uncertainty: How much of the margin may be chance: its standard error, or for a set metric how far the values of
-            both rows may move between processors.
+            both rows may move between processors; None where there is a single image, of which nothing follows.
         holds: Whether the margin is positive.
         held_in_baseline: Whether it clearly held when the baseline was blessed; None without a baseline, and where the
             attacks do not have the preset's arguments.
@@ -338,7 +339,7 @@ class ClaimOutcome(_Frozen):
     metric: str
     margin: float
     standard_error: float | None
-    uncertainty: float
+    uncertainty: float | None
     holds: bool
     held_in_baseline: bool | None
     of_the_preset: bool = True
@@ -346,8 +347,13 @@ class ClaimOutcome(_Frozen):
 
     @property
     def clearly_holds(self) -> bool:
-        """Whether it holds by more than may be chance."""
-        return self.margin > self.uncertainty
+        """Whether it holds by more than may be chance; never where that is not known."""
+        return self.uncertainty is not None and self.margin > self.uncertainty
+
+    @property
+    def clearly_fails(self) -> bool:
+        """Whether the opposite holds by more than may be chance; never where that is not known."""
+        return self.uncertainty is not None and self.margin < -self.uncertainty
 
     @property
     def verdict(self) -> Verdict:
@@ -360,7 +366,7 @@ class ClaimOutcome(_Frozen):
             return "gained" if self.held_in_baseline is False else "holds"
         if self.held_in_baseline:
             return "lost"
-        return "refuted" if self.required and self.margin < -self.uncertainty else "not reproduced"
+        return "refuted" if self.required and self.clearly_fails else "not reproduced"
 
 
 class ThresholdOutcome(_Frozen):

@@ -74,13 +74,17 @@ class Scorer:
     """Computes the scores of methods, or reads them from the store."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
-        """Take all registered metrics whose weights are there."""
+        """Take all registered metrics whose weights are there, and that there are enough cases for."""
         self._plan = plan
         self._store = store
         self._images: dict[str, torch.Tensor] = {}
         self._features: dict[str, torch.Tensor] = {}
         classes = METRICS.classes().items()
-        plugins = [METRICS.create(name) for name, metric in classes if not metric.missing()]
+        plugins = [
+            METRICS.create(name)
+            for name, metric in classes
+            if not metric.missing() and not _needs_more(metric, len(plan.cases))
+        ]
         self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
             Score(f"immunized_{plugin.name}", plugin, "immunized")
             for plugin in plugins
@@ -118,6 +122,8 @@ class Scorer:
     def set_score(self, method: Method, score: Score) -> float | None:
         """Return a set metric of a method; None where the column is no set metric or does not apply."""
         if not isinstance(score.metric, DistributionMetric) or not _applies(score, method):
+            return None
+        if _needs_more(type(score.metric), len(method.edits)):
             return None
         key = self._key(method, score)
         stored = self._store.values(key)
@@ -246,3 +252,8 @@ class Scorer:
 
         mask = case.mask()
         return mask if self._plan.editors[editor].plugin.instance.reads_mask else torch.ones_like(mask)
+
+
+def _needs_more(metric: type[Metric], images: int) -> bool:
+    """Tell whether a metric compares larger sets of images than there are."""
+    return issubclass(metric, DistributionMetric) and images < metric.minimum_images

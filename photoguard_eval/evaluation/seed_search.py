@@ -40,10 +40,15 @@ def search_seeds(plan: Plan, store: Store, progress: Progress, candidates: int, 
         command: The command, for the record.
 
     Raises:
-        ConfigurationError: If there are fewer than two candidates.
+        ConfigurationError: If there are fewer than two candidates, or realism is to be scored against a single image.
     """
     if candidates < 2:
         raise ConfigurationError(f"{candidates} candidate seeds leave nothing to choose; give at least 2.")
+    if plan.clip.is_embedded and len({case.image_id for case in plan.dataset.cases}) < 2:
+        raise ConfigurationError(
+            f"{plan.dataset.name} has a single image, and the search scores edits by their {REALISM}, of at least "
+            "2. Add images, or give another model with --clip."
+        )
     evaluation = Evaluation(plan, store, progress)
     scorer = Scorer(plan, store)
     seeds: dict[str, dict[str, FoundSeed]] = {}

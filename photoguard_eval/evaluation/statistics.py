@@ -16,11 +16,14 @@ SET_METRIC_FLOOR = 0.02
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Summarise a metric over cases: mean and standard deviation as in Tables 6 and 10, quartiles as in Figure 7."""
+    """Summarise a metric over cases: mean and standard deviation as in Tables 6 and 10, quartiles as in Figure 7.
+
+    A single case has no standard deviation.
+    """
     ordered = sorted(values)
     return Summary(
         mean=statistics.fmean(ordered),
-        std=statistics.stdev(ordered) if len(ordered) > 1 else 0.0,
+        std=statistics.stdev(ordered) if len(ordered) > 1 else None,
         first_quartile=quantile(ordered, 0.25),
         median=quantile(ordered, 0.5),
         third_quartile=quantile(ordered, 0.75),
@@ -40,7 +43,9 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], groups: Sequence[str]) -> tuple[float, float]:
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[str]
+) -> tuple[float, float | None]:
     """Return the mean of first − second over the cases and its standard error.
 
     The prompts of an image share its perturbation, so that only images are independent: the error is that of a sample
@@ -53,7 +58,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], groups: S
         groups: The image of each case.
 
     Returns:
-        Mean and standard error; the latter is 0 where there is a single image.
+        Mean and standard error; the latter is None where there is a single image: nothing is known of other images.
     """
     differences = [a - b for a, b in zip(first, second, strict=True)]
     mean = statistics.fmean(differences)
@@ -61,7 +66,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], groups: S
     for group, difference in zip(groups, differences, strict=True):
         totals[group] = totals.get(group, 0.0) + difference - mean
     if len(totals) < 2:
-        return mean, 0.0
+        return mean, None
     variance = len(totals) / (len(totals) - 1) * math.fsum(total**2 for total in totals.values())
     return mean, math.sqrt(variance) / len(differences)
 

@@ -205,9 +205,14 @@ def pair_by_pair(score: Callable[..., Any], edited: torch.Tensor, reference: tor
 
 
 class DistributionMetric(Metric):
-    """Compares two sets of images by their features."""
+    """Compares two sets of images by their features.
+
+    Attributes:
+        minimum_images: How many images a set needs; where there are fewer the metric is left out.
+    """
 
     kind = "distribution"
+    minimum_images: ClassVar[int] = 2
 
     def compute(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         """Compare two sets.
@@ -217,8 +222,8 @@ class DistributionMetric(Metric):
             reference: Features of the edits of the originals, (M, D).
 
         Raises:
-            MetricError: If there are fewer than two images, features do not fit or are not finite, or the value is NaN
-                or out of range.
+            MetricError: If there are fewer images than the metric needs, features do not fit or are not finite, or the
+                value is NaN or out of range.
         """
         import torch
 
@@ -227,8 +232,10 @@ class DistributionMetric(Metric):
                 f"{self.label} was given features of shapes {tuple(edited.shape)} and {tuple(reference.shape)}; "
                 "expected (N, D) and (M, D)."
             )
-        if min(len(edited), len(reference)) < 2:
-            raise MetricError(f"{self.label} compares sets of at least 2 images. Use a preset with more cases.")
+        if min(len(edited), len(reference)) < self.minimum_images:
+            raise MetricError(
+                f"{self.label} compares sets of at least {self.minimum_images} images. Use a preset with more cases."
+            )
         if not bool(edited.isfinite().all() and reference.isfinite().all()):
             raise MetricError(
                 f"{self.label} was given features that are NaN or infinite. Look at the images and at the feature "

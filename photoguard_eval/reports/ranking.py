@@ -100,7 +100,8 @@ def _above_floor(
     floor = next((method for method in methods if method.attack and method.attack.name == FLOOR), None)
     others = [method for method in methods if method is not floor]
     tested = [metric for metric in metrics if metric.kind != "distribution"]
-    if floor is None or not tested or not others or 2.0 ** -_image_count(result) > LEVEL:
+    # With so few images even the smallest p-value there is would be too large after the correction.
+    if floor is None or not tested or not others or len(others) * 2.0 ** -_image_count(result) > LEVEL:
         return []
     images = [case.image_id for case in result.cases]
     findings = []
@@ -139,8 +140,8 @@ def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, method: Meth
     if not cases:
         return True
     own_scores, best_scores, images = zip(*cases, strict=True)
-    if len(set(images)) == 1:
-        return False
     difference, error = paired_difference(own_scores, best_scores, images)
+    if error is None:
+        return False
     behind = difference if metric.higher_is_more_similar else -difference
     return behind >= CLEARLY * error

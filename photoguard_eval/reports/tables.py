@@ -16,6 +16,7 @@ from photoguard_eval.evaluation.results import (
     Summary,
     ThreatModelInfo,
 )
+from photoguard_eval.metrics import distribution_metrics
 from photoguard_eval.reports import paper
 from photoguard_eval.reports.cells import Cell, Column, Row, Table, without_repeated_notes
 from photoguard_eval.reports.naming import (
@@ -104,7 +105,7 @@ def _similarity_table(
     columns = [[Cell(title) for title in method_titles(methods)]]
     columns += [metric_cells(metric, methods) for metric in metrics]
     rows = table_rows(columns)
-    notes = [NOTE_ARROWS, *extractor_notes(metrics), *_sample_notes(metrics, result)]
+    notes = [NOTE_ARROWS, *extractor_notes(metrics), *_sample_notes(metrics, result), *_left_out_note(result.dataset.n)]
     if printed:
         rows += _paper_rows(metrics, methods)
         notes.append(NOTE_PAPER)
@@ -203,9 +204,7 @@ def extractor_notes(metrics: Iterable[MetricInfo]) -> list[str]:
 def _sample_notes(metrics: Sequence[MetricInfo], result: EvaluationResult) -> list[str]:
     of_sets = [metric for metric in metrics if metric.kind == "distribution"]
     n = result.dataset.n
-    notes = (
-        [f"Mean ± standard deviation over n = {n} cases."] if any(metric not in of_sets for metric in metrics) else []
-    )
+    notes = [_cases_note(n)] if any(metric not in of_sets for metric in metrics) else []
     biased = ", ".join(metric.label for metric in of_sets if metric.name not in UNBIASED)
     if biased:
         notes.append(
@@ -215,6 +214,17 @@ def _sample_notes(metrics: Sequence[MetricInfo], result: EvaluationResult) -> li
     if unbiased:
         notes.append(f"{unbiased}: one value over the set of all {n} edits, without bias; 0 or below is no difference.")
     return notes
+
+
+def _cases_note(n: int) -> str:
+    if n == 1:
+        return "Of a single case, n = 1: nothing says how far other cases lie from it."
+    return f"Mean ± standard deviation over n = {n} cases."
+
+
+def _left_out_note(n: int) -> list[str]:
+    left_out = [metric.label for metric in distribution_metrics() if metric.minimum_images > n]
+    return [f"{', '.join(left_out)}: left out, since they compare sets of images and n = {n}."] if left_out else []
 
 
 def _prompt_table(result: EvaluationResult, editor: str) -> Table:

@@ -16,7 +16,7 @@ NOTE_CLAIMS = (
     "Each cell is the margin ± its standard error over the images in the metric's unit, positive where the measurement "
     "supports the claim. ✓ holds (gained: it did not clearly hold in the baseline); ✗ not reproduced; or lost: it "
     "clearly held in the baseline; or refuted: this is the paper's own setting, and the margin is below zero by more "
-    "than may be chance. The last two fail the gate. Set metrics have one value and no error."
+    "than may be chance. The last two fail the gate. Set metrics have one value and no error; nor has a single image."
 )
 _SIDES = {
     "above": "may not rise by more than",

@@ -20,13 +20,17 @@ def with_shift(result, attack, metric, shift):
     return EvaluationResult.model_validate(data)
 
 
-@pytest.fixture
-def result(finished):
-    """A result whose attacks count as the preset's own, whatever was changed for speed."""
-    data = finished[1].model_dump()
+def with_preset_labels(result):
+    """Return a result whose attacks count as the preset's own, whatever was changed for speed."""
+    data = result.model_dump()
     for method in data["methods"]:
         method["attack"]["label"] = method["attack"]["name"]
     return EvaluationResult.model_validate(data)
+
+
+@pytest.fixture
+def result(finished):
+    return with_preset_labels(finished[1])
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_a_damaged_record_is_an_error(request_):
 def test_one_candidate_is_no_search(request_, tmp_path):
     with pytest.raises(ConfigurationError, match="give at least 2"):
         search_seeds(build_plan(request_), Store(tmp_path / "store"), Progress(quiet=True), 1, "test")
+
+
+def test_a_single_image_is_refused_before_any_edit(request_, tmp_path):
+    metadata = Path(request_.dataset) / "metadata.jsonl"
+    metadata.write_text(metadata.read_text().splitlines()[0] + "\n")
+    with pytest.raises(
+        ConfigurationError, match="small has a single image, and the search scores edits by their realism"
+    ):
+        search_seeds(build_plan(request_), Store(tmp_path / "store"), Progress(quiet=True), 2, "test")
+    assert not list((tmp_path / "store").rglob("*.png"))
 
 
 def test_quality_is_judged_without_reference_where_the_clip_knows_photographs(request_, tmp_path):

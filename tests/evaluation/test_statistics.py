@@ -21,7 +21,10 @@ VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 def test_summaries_agree_with_numpy(values):
     summary = summarize(values)
     assert summary.mean == pytest.approx(np.mean(values), abs=1e-6)
-    assert summary.std == pytest.approx(np.std(values, ddof=1) if len(values) > 1 else 0, abs=1e-5)
+    if len(values) > 1:
+        assert summary.std == pytest.approx(np.std(values, ddof=1), abs=1e-5)
+    else:
+        assert summary.std is None
     quartiles = (summary.first_quartile, summary.median, summary.third_quartile)
     assert quartiles == pytest.approx(tuple(np.percentile(values, [25, 50, 75])), abs=1e-6)
 
@@ -48,7 +51,11 @@ def test_the_prompts_of_an_image_are_one_sample():
     # Of images with unequal numbers of prompts the mean is over the prompts, as in the tables.
     mean, error = paired_difference([1.0, 1.0, 1.0, 5.0], [0.0] * 4, ["a", "a", "a", "b"])
     assert (mean, error) == pytest.approx((2.0, (2 * (3**2 + 3**2)) ** 0.5 / 4))
-    assert paired_difference([1.0, 3.0], [0.0, 0.0], ["a", "a"]) == (2.0, 0.0)
+
+
+def test_a_single_image_has_no_error():
+    assert paired_difference([1.0, 3.0], [0.0, 0.0], ["a", "a"]) == (2.0, None)
+    assert paired_difference([1.0], [0.0], ["a"]) == (1.0, None)
 
 
 def test_lists_of_different_length_are_a_defect():
