@@ -105,9 +105,11 @@ class LookupTextEncoder(nn.Module):
         return SimpleNamespace(last_hidden_state=self.table[ids])
 
 
-def linear_model(input_channels: int = 2 * CHANNELS + 1) -> LatentDiffusion:
-    """Build the model; its UNet predicts noise."""
+def linear_model(input_channels: int = 2 * CHANNELS + 1, prediction_type: str = "epsilon") -> LatentDiffusion:
+    """Build the model; its UNet predicts noise unless told otherwise."""
     tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER)
-    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction_type
+    )
     text = TextEncoder((LookupTextEncoder(len(tokenizer)),), (tokenizer,))
     return LatentDiffusion(LinearAutoencoder(), LinearUnet(input_channels), text, scheduler.config)

@@ -120,6 +120,10 @@ class DaynAttack(GradientAttack):
 
     A_l is the cross-attention of a layer, averaged over its heads, at a timestep drawn from a short schedule; M is the
     region to edit, or all of an image that is varied as a whole.
+
+    The paper takes attention from a word that the *owner* has for what the image shows. A dataset holds a caption at
+    most, not such a word, so that here it is taken from the words of the edit's own prompt: the attack is told what the
+    paper's is not, which `sees_prompt` declares, and its scores are those of an owner who foresees the edit.
     """
 
     name = "dayn"

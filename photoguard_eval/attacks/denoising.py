@@ -27,6 +27,7 @@ from photoguard_eval.attacks.gradient import (
     noised,
 )
 from photoguard_eval.attacks.targets import encode_target
+from photoguard_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -241,9 +242,11 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
 
 @register_attack
 class AceAttack(DenoisingAttack, TargetedAttack):
-    """Drive the UNet's prediction to one fixed target, whatever timestep and noise: ‖ε_θ(z_t, t, c) − E(x_targ)‖².
+    """Drive the UNet's output to one fixed target, whatever timestep and noise: ‖ε_θ(z_t, t, c) − E(x_targ)‖².
 
-    The errors that the model makes on the immunized image then all point the same way and add up.
+    The errors that the model makes on the immunized image then all point the same way and add up. As in the released
+    code it is the raw output that is compared, noise or v as the checkpoint was trained to predict, and timesteps are
+    drawn from the noisier part of the schedule.
     """
 
     name = "ace"
@@ -260,6 +263,7 @@ class AceAttack(DenoisingAttack, TargetedAttack):
         steps: int = DEFAULT_STEPS,
         prompt: str = "",
         target: str = "pattern",
+        timesteps_from: float = 0.6,
     ) -> None:
         """Configure the attack.
 
@@ -270,23 +274,31 @@ class AceAttack(DenoisingAttack, TargetedAttack):
             steps: See `GradientAttack`.
             prompt: What the UNet is told the image shows.
             target: Image whose latents are the target; see `encode_target`.
+            timesteps_from: Where the part of the noise schedule begins that timesteps are drawn from, as a share of it:
+                0 for all of it, to less than 1.
 
         Raises:
             ConfigurationError: If a value is out of range.
             InvalidImageError: If the target image cannot be read.
         """
         super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
+        if not 0 <= timesteps_from < 1:
+            raise ConfigurationError(f"timesteps_from is {timesteps_from}; expected 0, the whole schedule, to below 1.")
         self._take_target(target)
+        self.timesteps_from = timesteps_from
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """See `GradientAttack.objective`."""
+        import torch
+
         prompt = self._embedded_prompt(model, batch)
         target = encode_target(self.target, model, batch.images) * model.latent_scale
+        timesteps = torch.arange(int(self.timesteps_from * model.trained_timesteps), model.trained_timesteps)
 
         def distance(images: torch.Tensor) -> torch.Tensor:
-            predicted = noised(model, batch, images, generator).predicted_noise(model, prompt)
+            predicted = noised(model, batch, images, generator, timesteps).prediction(model, prompt)
             losses: torch.Tensor = (predicted - target).square().flatten(1).mean(dim=1)
             return losses
 

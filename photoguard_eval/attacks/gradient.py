@@ -178,9 +178,13 @@ class Noised:
     latents: torch.Tensor
     conditioning: torch.Tensor | None
 
+    def prediction(self, model: LatentDiffusion, prompt_embeddings: PromptEmbeddings) -> torch.Tensor:
+        """Return what the UNet itself returns, (N, C, h, w): noise, v or clean latents, whatever it was trained to."""
+        return model.predict_noise(self.latents, self.timesteps, prompt_embeddings, conditioning=self.conditioning)
+
     def predicted_noise(self, model: LatentDiffusion, prompt_embeddings: PromptEmbeddings) -> torch.Tensor:
         """Return ε_θ, (N, C, h, w), whatever the checkpoint was trained to predict."""
-        return _predicted_noise(model, self.latents, self.timesteps, prompt_embeddings, self.conditioning)
+        return model.noise_in(self.prediction(model, prompt_embeddings), self.latents, self.timesteps)
 
 
 def noised(
@@ -237,15 +241,5 @@ def first_prediction(
     inputs = batch.editor.prepare(model, images, masks, settings)
     start = batch.editor.start(model, inputs, generator, settings)
     timesteps = start.timesteps[:1].expand(len(images))
-    return _predicted_noise(model, start.latents, timesteps, prompt_embeddings, start.conditioning)
-
-
-def _predicted_noise(
-    model: LatentDiffusion,
-    latents: torch.Tensor,
-    timesteps: torch.Tensor,
-    prompt_embeddings: PromptEmbeddings,
-    conditioning: torch.Tensor | None,
-) -> torch.Tensor:
-    prediction = model.predict_noise(latents, timesteps, prompt_embeddings, conditioning=conditioning)
-    return model.noise_in(prediction, latents, timesteps)
+    prediction = model.predict_noise(start.latents, timesteps, prompt_embeddings, conditioning=start.conditioning)
+    return model.noise_in(prediction, start.latents, timesteps)

@@ -167,6 +167,8 @@ def test_a_schedule_that_the_model_cannot_run_is_refused_before_any_work(spec):
     [
         "diffusion,eta=2",
         "diffusion,eta=-0.1",
+        "ace,timesteps_from=1",
+        "ace,timesteps_from=nan",
         "mist,weight=nan",
         "mist,weight=-1",
         "sds,target_weight=-5",

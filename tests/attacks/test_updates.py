@@ -90,9 +90,9 @@ class ByHand:
         conditioning = self.on_visible @ (SCALE * self.latents(self.visible))
         return self.on_latents @ noised + self.on_mask @ self.mask + conditioning
 
-    def denoising(self):
+    def denoising(self, choices=None):
         """Prediction, noise and the prediction's Jacobian: through the noised image and the visible part of it."""
-        signal, noise = self.noise()
+        signal, noise = self.noise(choices)
         noised = signal**0.5 * SCALE * self.latents(self.x) + (1 - signal) ** 0.5 * noise
         jacobian = SCALE * (signal**0.5 * self.on_latents @ self.mean + self.on_visible @ self.mean * self.kept)
         return self.prediction(noised), noise, jacobian
@@ -195,10 +195,14 @@ def test_sds(model, batch, direction, sign, weight):
     assert_same(moved(attack, model, batch), hand.step(gradient), hand)
 
 
-def test_ace(model, batch):
-    attack = AceAttack(steps=1, step_size=STEP)
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(("options", "first"), [({}, 600), ({"timesteps_from": 0.0}, 0)])
+def test_ace(batch, kind, options, first):
+    """The output itself is compared with the target, whatever it stands for, at timesteps from 600 on of 1000."""
+    model = linear_model(prediction_type=kind)
+    attack = AceAttack(steps=1, step_size=STEP, **options)
     hand = ByHand(model, batch)
-    prediction, _, jacobian = hand.denoising()
+    prediction, _, jacobian = hand.denoising(range(first, 1000))
     gradient = 2 / LATENTS * jacobian.T @ (prediction - SCALE * hand.target)
     assert_same(moved(attack, model, batch), hand.step(gradient), hand)
 
