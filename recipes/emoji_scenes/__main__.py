@@ -15,7 +15,7 @@ from photoguard_eval import resources
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.evaluation.store import Store
 from recipes.emoji_scenes.checkpoints import NAMES, Workshop
-from recipes.emoji_scenes.dataset import SUBJECTS, make_dataset
+from recipes.emoji_scenes.dataset import SEED, SUBJECTS, make_dataset
 from recipes.emoji_scenes.effect import describe_effect
 from recipes.emoji_scenes.glyphs import FONT, EmojiFont
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         font = EmojiFont(options.font)
         if options.command in ("dataset", "all"):
-            make_dataset(options.dataset, font)
+            make_dataset(options.dataset, font, options.seed)
             print(f"{options.dataset}: {len(SUBJECTS)} images")
         if options.command != "dataset":
             _work_on_checkpoints(options, font)
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--font", type=Path, default=FONT, help=f"NotoColorEmoji.ttf (default: {FONT})")
     parser.add_argument("--dataset", type=Path, default=DATASET, help="folder (default: datasets/emoji-scenes)")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the dataset's scenes (default: {SEED})")
     parser.add_argument(
         "--output",
         type=Path,

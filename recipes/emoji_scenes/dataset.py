@@ -68,25 +68,26 @@ def look_of_image(index: int) -> str:
     return DATASET_LOOKS[(index + index // len(KEPT_PARTS)) % len(DATASET_LOOKS)]
 
 
-def make_dataset(folder: Path, glyphs: Glyphs) -> None:
+def make_dataset(folder: Path, glyphs: Glyphs, seed: int = SEED) -> None:
     """Write images, masks and metadata.
 
     Args:
         folder: The dataset's folder; its card and licence are not touched.
         glyphs: What draws the objects: a `glyphs.EmojiFont`.
+        seed: Of the scenes; another one than the published dataset's gives other pictures of the same subjects.
 
     Raises:
         StoreError: If the folder cannot be written.
     """
-    rows = [_make_image(folder, index, subject, glyphs) for index, subject in enumerate(SUBJECTS)]
+    rows = [_make_image(folder, index, subject, glyphs, seed) for index, subject in enumerate(SUBJECTS)]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomically(folder / METADATA, text.encode())
 
 
-def _make_image(folder: Path, index: int, subject: Subject, glyphs: Glyphs) -> dict[str, object]:
+def _make_image(folder: Path, index: int, subject: Subject, glyphs: Glyphs, seed: int) -> dict[str, object]:
     place, others = places_of_image(index)
     content = Content(subject.name, subject.colour, place, look_of_image(index), subject.size, subject.position)
-    scene = draw_scene(content, np.random.default_rng([SEED, index]), glyphs)
+    scene = draw_scene(content, np.random.default_rng([seed, index]), glyphs)
     mask = keep_part(scene, KEPT_PARTS[index % len(KEPT_PARTS)])
     stem = "-".join([*filter(None, [subject.colour]), subject.name, *place.split()])
     image_name, mask_name = f"images/{stem}.png", f"masks/{stem}.png"
@@ -100,7 +101,7 @@ def _make_image(folder: Path, index: int, subject: Subject, glyphs: Glyphs) -> d
         "seeds": [3 * index + step for step in range(3)],
         "caption": content.caption,
         "license": LICENSE,
-        "source": SOURCE,
+        "source": SOURCE if seed == SEED else f"{SOURCE} --seed {seed}",
         "author": AUTHOR,
     }
 

@@ -78,6 +78,11 @@ def test_the_dataset_is_made_the_same_twice_and_loads(tmp_path):
     assert load_dataset(str(tmp_path / "first")).sha256 == load_dataset(str(tmp_path / "second")).sha256
     for row in shipped_rows(tmp_path / "first"):
         assert (SHIPPED / row["file_name"]).is_file()
+    make_dataset(tmp_path / "other", drawn_glyph, seed=2024)
+    for row, other in zip(shipped_rows(tmp_path / "first"), shipped_rows(tmp_path / "other"), strict=True):
+        assert (row["caption"], row["prompts"]) == (other["caption"], other["prompts"])
+        assert row["sha256"] != other["sha256"]
+        assert other["source"] == f"{row['source']} --seed 2024"
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "There is no emoji font"), (b"hello", "cannot be read")])
