@@ -23,7 +23,7 @@ from photoguard_eval.attacks.budget import round_within_budget
 from photoguard_eval.cases import EditCase, load_dataset
 from photoguard_eval.diffusion import EditSettings, InpaintEditor, LatentDiffusion
 from photoguard_eval.files import sha256_of_json, write_atomically
-from photoguard_eval.images import decode_png, encode_png
+from photoguard_eval.images import LEVELS, decode_png, encode_png
 from photoguard_eval.metrics import StructuralSimilarity
 from photoguard_eval.randomness import CaseGenerators, derive_seed
 
@@ -104,6 +104,18 @@ class Study:
             for score in self._scores(self.cases[first : first + AT_ONCE], method, seed)
         ]
 
+    def difference_from_the_same_noise(self) -> float:
+        """Return the largest difference between what both make of the first images in three steps, in levels."""
+        cases = self.cases[:AT_ONCE]
+        images, masks = (torch.cat([read(case) for case in cases]) for read in (EditCase.image, EditCase.mask))
+        ids = tuple(case.id for case in cases)
+        batch = AttackBatch(images, masks, None, ids, InpaintEditor(), self.settings)
+        attack = DiffusionAttack(steps=3, denoising_steps=DENOISING_STEPS)
+        noise = CaseGenerators.from_seeds(range(len(cases)))
+        # The package draws from further generators, one for each repetition.
+        theirs = released(self.model, batch, CaseGenerators.from_seeds(range(len(cases))).spawn(1), attack)
+        return float((package(self.model, batch, noise, attack) - theirs).abs().max()) * LEVELS
+
     def _scores(self, cases: Sequence[EditCase], method: str, seed: int) -> list[float]:
         images = torch.cat([case.image() for case in cases])
         masks, ids = torch.cat([case.mask() for case in cases]), tuple(case.id for case in cases)
@@ -172,10 +184,13 @@ def main() -> None:
         for method in METHODS:
             scores[method].append(study.scores(method, seed))
     found = summary(scores)
+    difference = study.difference_from_the_same_noise()
     if options.json:
         ids = [case.id for case in cases]
-        print(json.dumps({"summary": found, "cases": ids, "scores": scores}, indent=1, ensure_ascii=False))
+        levels = {"difference_from_the_same_noise": difference}
+        print(json.dumps({**levels, "summary": found, "cases": ids, "scores": scores}, indent=1, ensure_ascii=False))
         return
+    print(f"Largest difference after three steps from the same noise: {difference:.1e} levels of 1/255")
     print(f"SSIM of the edits of {len(cases)} images, mean ± standard error over images")
     print(tabulate(found.items(), headers=["", "SSIM"]))
 
