@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
+        if getattr(options, "gpu", False):
+            # First of all: a machine without a GPU is told so, and not that it lacks the weights of a large model.
+            _require_gpu()
         code: int = options.run(options)
         sys.stdout.flush()
     except PhotoguardError as error:
@@ -59,6 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_CLOSED_PIPE
     return code
+
+
+def _require_gpu() -> None:
+    from photoguard_eval.diffusion import require_device
+
+    require_device("cuda")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -364,18 +374,14 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from photoguard_eval.diffusion import require_device
     from photoguard_eval.evaluation.gate import check
     from photoguard_eval.evaluation.plan import build_plan
     from photoguard_eval.evaluation.progress import Progress
     from photoguard_eval.evaluation.store import Store
     from photoguard_eval.evaluation.workers import evaluate
-    from photoguard_eval.reports import StoreImages, leaderboard_rows, terminal_report, write_reports
+    from photoguard_eval.reports import StoreImages, leaderboard_rows, terminal_report, terminal_width, write_reports
 
-    request = make_request(options)
-    if options.gpu:
-        require_device("cuda")
-    plan = build_plan(request)
+    plan = build_plan(make_request(options))
     store = Store(options.store)
     result, _ = evaluate(plan, store, Progress(quiet=options.quiet))
     report = check(result)
@@ -384,7 +390,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(leaderboard_rows([result]))
     else:
-        print(terminal_report(result, report, paper_rows=not plan.embedded_model, bold=sys.stdout.isatty()))
+        paper_rows, bold = not plan.embedded_model, sys.stdout.isatty()
+        print(terminal_report(result, report, paper_rows=paper_rows, bold=bold, width=terminal_width()))
         print(f"\nLeaderboard: {paths.html.resolve()}")
     return EXIT_FAILED_GATE if result.failures else 0
 
@@ -394,14 +401,11 @@ def _plan(options: argparse.Namespace) -> int:
 
     from tabulate import tabulate
 
-    from photoguard_eval.diffusion import require_device
     from photoguard_eval.evaluation.forecast import forecast
     from photoguard_eval.evaluation.plan import build_plan
     from photoguard_eval.evaluation.progress import Progress
     from photoguard_eval.evaluation.store import Store
 
-    if options.gpu:
-        require_device("cuda")
     predicted = forecast(build_plan(make_request(options)), Store(options.store), Progress(quiet=options.quiet))
     if options.json:
         _print_json({"seconds": predicted.seconds, **asdict(predicted)})
@@ -544,7 +548,7 @@ def _load_model(options: argparse.Namespace) -> LatentDiffusion:
 def _leaderboard(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.results import without_pictures, write_result
     from photoguard_eval.evaluation.store import Store, read_board
-    from photoguard_eval.reports import leaderboard_rows, leaderboard_tables
+    from photoguard_eval.reports import leaderboard_rows, leaderboard_tables, terminal_width
     from photoguard_eval.reports.rendering import render_terminal
 
     shared = {place: results for board in options.boards for place, results in read_board(board).items()}
@@ -559,14 +563,14 @@ def _leaderboard(options: argparse.Namespace) -> int:
         _print_json(leaderboard_rows(own, shared))
         return 0
     for table in leaderboard_tables(own, shared):
-        print(render_terminal(table, bold=sys.stdout.isatty()), end="\n\n")
+        print(render_terminal(table, bold=sys.stdout.isatty(), width=terminal_width()), end="\n\n")
     return 0
 
 
 def _gate(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.gate import bless, check
     from photoguard_eval.evaluation.store import Store
-    from photoguard_eval.reports import gate_report
+    from photoguard_eval.reports import gate_report, terminal_width
 
     result = Store.existing(options.store).latest_result()
     if options.bless:
@@ -577,7 +581,7 @@ def _gate(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(_gate_json(report))
     else:
-        print(gate_report(result, report))
+        print(gate_report(result, report, width=terminal_width()))
     return 0 if report.passed else EXIT_FAILED_GATE
 
 
@@ -610,11 +614,12 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _attacks(options: argparse.Namespace) -> int:
-    from tabulate import tabulate
-
     from photoguard_eval.attacks import ATTACKS, FolderAttack
     from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS
+    from photoguard_eval.reports import terminal_width
+    from photoguard_eval.reports.cells import table_of
     from photoguard_eval.reports.naming import budget_text, knowledge_text
+    from photoguard_eval.reports.rendering import render_terminal
 
     rows = []
     paper = {name: number for number, name in enumerate(DEFAULT_ATTACKS)}
@@ -638,8 +643,7 @@ def _attacks(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(rows)
     else:
-        headers = {key: key.replace("_", " ") for key in rows[0]}
-        print(tabulate(rows, headers, maxcolwidths=[None, 40, None, None, None, 20, None]))
+        print(render_terminal(table_of("Attacks", rows), bold=sys.stdout.isatty(), width=terminal_width()))
     return 0
 
 
@@ -717,6 +721,7 @@ def _info(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.presets import PRESETS
     from photoguard_eval.metrics import METRICS
     from photoguard_eval.purifiers import PURIFIERS
+    from photoguard_eval.reports import terminal_width
 
     facts = {
         "version": __version__,
@@ -738,7 +743,7 @@ def _info(options: argparse.Namespace) -> int:
         if isinstance(entries, dict):
             print(f"\n{kind}")
             for name, text in entries.items():
-                print(f"  {name:<16} {text}")
+                print(textwrap.fill(f"  {name:<16} {text}", terminal_width(), subsequent_indent=" " * 19))
     return 0
 
 

@@ -292,12 +292,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run = config.stash[RUN]
     if not run.finished:
         return
-    from photoguard_eval.reports import StoreImages, terminal_report, write_reports
+    from photoguard_eval.reports import StoreImages, terminal_report, terminal_width, write_reports
 
     images, paper_rows = StoreImages(run.plan.dataset.path, run.store.image), not run.plan.embedded_model
     paths = write_reports(run.result, run.gate, DEFAULT_REPORTS, images, paper_rows=paper_rows)
     terminalreporter.section("leaderboard")
-    terminalreporter.write_line(terminal_report(run.result, run.gate, paper_rows=paper_rows, bold=sys.stdout.isatty()))
+    report = terminal_report(
+        run.result, run.gate, paper_rows=paper_rows, bold=sys.stdout.isatty(), width=terminal_width()
+    )
+    terminalreporter.write_line(report)
     for line in _bless_lines(run.changes):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"Leaderboard: {paths.html.resolve()}")

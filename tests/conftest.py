@@ -11,6 +11,7 @@ from photoguard_eval.evaluation.plan import EvaluationRequest, build_plan
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.metrics import hub
+from photoguard_eval.reports.rendering import DEFAULT_WIDTH
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
 
@@ -22,6 +23,14 @@ def _no_cached_weights(tmp_path_factory):
     """Hide what the machine has cached, so that results have the same metrics everywhere."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_width():
+    """Print as wide as without a terminal, whatever terminal the tests run in."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("COLUMNS", str(DEFAULT_WIDTH))
         yield
 
 

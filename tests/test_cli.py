@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import shutil
@@ -6,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from PIL import Image
@@ -343,10 +345,43 @@ def test_bad_input_gives_one_clear_error_and_writes_nothing(command, message, tm
     assert list(out.iterdir()) == []
 
 
-def test_a_gpu_that_is_not_there_is_an_error(monkeypatch, capsys, tmp_path):
+def test_a_gpu_that_is_not_there_is_an_error_before_the_weights_are_looked_for(monkeypatch, capsys, tmp_path):
+    """Whatever takes --gpu. A machine without a GPU needs no other network, and no download of gigabytes."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert main(["run", "--gpu", "--store", str(tmp_path / "store")]) == 2
-    assert "--gpu needs a CUDA device" in capsys.readouterr().err
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("looked for weights"))
+    (actions,) = [action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    taking = {name for name, parser in actions.choices.items() if "--gpu" in parser.format_help()}
+    image = [str(CASE.image_path), "-o", str(tmp_path / "out.png")]
+    commands = {"immunize": image, "edit": [*image, "--prompt", "a dog"]}
+    assert taking >= {"run", "plan", "immunize", "edit", "seeds"}
+    for name in taking:
+        store = [] if name in commands else ["--store", str(tmp_path / "store")]
+        assert main([name, *commands.get(name, []), *store, "--gpu"]) == 2
+        assert "--gpu needs a CUDA device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("columns", [72, 90, 150])
+def test_what_is_printed_is_as_wide_as_the_terminal(arguments, tmp_path, monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    store = arguments[arguments.index("--store") + 1]
+    widths = {}
+    for command in (["leaderboard", "--store", store], ["gate", "--store", store], ["attacks"], ["info"]):
+        assert main(command) in (0, 1)
+        widths[command[0]] = max(map(len, capsys.readouterr().out.splitlines()))
+    # A path has no place to break.
+    assert max(widths[name] for name in ("leaderboard", "gate", "attacks")) <= columns
+    assert widths["leaderboard"] > columns - 30
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= columns
+
+
+def test_without_a_terminal_lines_have_a_width_that_does_not_depend_on_where_it_runs(arguments):
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = "from photoguard_eval.reports import terminal_width; print(terminal_width())"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "120"
 
 
 def test_a_stopped_attack_is_said_and_fails_the_run(arguments, tmp_path, capsys):

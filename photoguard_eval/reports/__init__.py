@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
 from photoguard_eval.reports.pictures import ReportImages, StoreImages
+from photoguard_eval.reports.rendering import terminal_width
 from photoguard_eval.reports.terminal import gate_report, terminal_report
 from photoguard_eval.reports.writing import ReportPaths, write_reports
 
@@ -15,5 +16,6 @@ __all__ = [
     "leaderboard_rows",
     "leaderboard_tables",
     "terminal_report",
+    "terminal_width",
     "write_reports",
 ]

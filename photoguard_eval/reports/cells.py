@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from photoguard_eval.evaluation.results import Verdict
+
+TEXT_WIDTH = 40
+"""Width that texts of a table of facts are wrapped to."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,18 @@ class Table:
     header: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+
+
+def table_of(title: str, facts: Sequence[Mapping[str, Any]]) -> Table:
+    """Make a table of facts, one row for each.
+
+    Args:
+        title: What it shows.
+        facts: At least one; all with the same keys, which head the columns.
+    """
+    header = tuple(Column(key.replace("_", " "), not isinstance(value, str)) for key, value in facts[0].items())
+    rows = tuple(Row(tuple(Cell(textwrap.fill(str(value), TEXT_WIDTH)) for value in fact.values())) for fact in facts)
+    return Table(title, header, rows)
 
 
 def without_repeated_notes(tables: Sequence[Table], seen: set[str]) -> list[Table]:

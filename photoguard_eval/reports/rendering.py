@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import textwrap
 
 from photoguard_eval.reports.cells import Cell, Row, Table
@@ -13,12 +14,23 @@ NAME_WIDTHS = (60, 44, 36, 30, 26, 22, 18)
 HEADING_WIDTH = 17
 """Width that the headings of the other columns are wrapped to."""
 
+DEFAULT_WIDTH = 120
+"""Columns where there is no terminal, as in a file or a pipe."""
+
+LEAST_WIDTH = 60
+"""Columns that a table is given at least: below, names and numbers have no room beside each other."""
+
 _BOLD = "\x1b[1m{}\x1b[0m"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _MARKDOWN_SPECIAL = re.compile(r"([\\|`*_<>\[\]])")
 
 
-def render_terminal(table: Table, *, bold: bool, width: int = 120) -> str:
+def terminal_width() -> int:
+    """Return the columns of the terminal, or what the environment variable COLUMNS says."""
+    return max(LEAST_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
+
+
+def render_terminal(table: Table, *, bold: bool, width: int = DEFAULT_WIDTH) -> str:
     """Print a table so that no line is longer than the terminal.
 
     A table that is too wide has its first column wrapped, and if that does not help its columns split into several
@@ -32,7 +44,8 @@ def render_terminal(table: Table, *, bold: bool, width: int = 120) -> str:
     Returns:
         Title, table and notes, without a final newline.
     """
-    title = _BOLD.format(table.title) if bold else table.title
+    title = textwrap.fill(table.title, width)
+    title = _BOLD.format(title) if bold else title
     notes = [textwrap.fill(note, width) for note in table.notes]
     return "\n".join([title, *_blocks(table, bold, width), *notes])
 

@@ -7,7 +7,7 @@ import textwrap
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport
 from photoguard_eval.reports.cells import Table, without_repeated_notes
 from photoguard_eval.reports.naming import editor_text
-from photoguard_eval.reports.rendering import render_terminal
+from photoguard_eval.reports.rendering import DEFAULT_WIDTH, render_terminal
 from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.verdicts import (
     claims_summary,
@@ -19,7 +19,12 @@ from photoguard_eval.reports.verdicts import (
 
 
 def terminal_report(
-    result: EvaluationResult, gate: GateReport, *, paper_rows: bool = False, bold: bool = False, width: int = 120
+    result: EvaluationResult,
+    gate: GateReport,
+    *,
+    paper_rows: bool = False,
+    bold: bool = False,
+    width: int = DEFAULT_WIDTH,
 ) -> str:
     """Print all tables of a result, the claims and the gate's verdict.
 
@@ -42,7 +47,7 @@ def terminal_report(
     return "\n\n".join(parts) + "\n"
 
 
-def gate_report(result: EvaluationResult, gate: GateReport, *, bold: bool = False, width: int = 120) -> str:
+def gate_report(result: EvaluationResult, gate: GateReport, *, bold: bool = False, width: int = DEFAULT_WIDTH) -> str:
     """Print how the claims stand, the thresholds that were not kept, and the verdict.
 
     Args:
