@@ -1,4 +1,4 @@
-"""Making a dataset of one's own, of images, masks and prompts or of another at another size, and checking any."""
+"""Making a dataset of one's own: of images, masks and prompts, or of another at another size."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoguard_eval.cases import METADATA, Dataset, load_dataset, read_rows
+from photoguard_eval.cases import COMMON_FACTOR, METADATA, Dataset, load_dataset, read_rows
 from photoguard_eval.errors import ConfigurationError, DatasetError
 from photoguard_eval.files import sha256_of_file, write_atomically
-from photoguard_eval.images import (
-    image_files,
-    read_image,
-    read_mask,
-    require_partial_mask,
-    require_same_size,
-    write_image,
-)
+from photoguard_eval.folders import FolderOfImages, by_name, composed, look_into, mask_of, name_of
+from photoguard_eval.images import encode_png, read_image, require_same_size, to_8bit, write_image
+from photoguard_eval.inspection import some
+from photoguard_eval.masks import read_mask, require_partial_mask
 
-COMMON_FACTOR = 64
-"""Sides that are multiples of this suit every latent diffusion model that is in use."""
+SAME_NAME = "have the same name, {}"
 
 CARD = """---
 pretty_name: {name}
@@ -55,122 +50,54 @@ class Provenance:
     source: str = ""
 
 
-@dataclass(frozen=True)
-class DatasetSummary:
-    """What is in a dataset's folder.
-
-    Attributes:
-        name: The dataset's name.
-        sha256: Its hash.
-        images: Number of images.
-        cases: Number of edits.
-        sizes: Sizes of the images, "512 × 512", with the number of images of each.
-        least_kept: Least share of an image that a mask keeps.
-        most_kept: Greatest share.
-        remarks: What a reader of results on it would miss or stumble over.
-    """
-
-    name: str
-    sha256: str
-    images: int
-    cases: int
-    sizes: dict[str, int]
-    least_kept: float
-    most_kept: float
-    remarks: tuple[str, ...]
-
-
-def check_dataset(name_or_path: str) -> DatasetSummary:
-    """Read every file of a dataset and sum up what is there.
-
-    Args:
-        name_or_path: The name of one of the package's datasets, or a folder.
-
-    Raises:
-        UnknownNameError: If it is neither.
-        DatasetError: If the metadata breaks the form, a file is missing or its hash is not the recorded one.
-        InvalidImageError: If an image or mask cannot be read, does not fit, or keeps or edits everything.
-    """
-    dataset = load_dataset(name_or_path)
-    firsts = {case.image_id: case for case in dataset.cases}
-    sizes: dict[str, int] = {}
-    kept = []
-    for case in firsts.values():
-        height, width = case.size()
-        size = f"{width} × {height}"
-        sizes[size] = sizes.get(size, 0) + 1
-        kept.append(1 - float(case.mask().mean()))
-    return DatasetSummary(
-        name=dataset.name,
-        sha256=dataset.sha256,
-        images=len(firsts),
-        cases=len(dataset.cases),
-        sizes=sizes,
-        least_kept=min(kept),
-        most_kept=max(kept),
-        remarks=tuple(_remarks(dataset)),
-    )
-
-
-def _remarks(dataset: Dataset) -> list[str]:
-    rows = [row for _, row in read_rows(dataset.path / METADATA)]
-    remarks = []
-    for field in ("caption", "license", "author", "source"):
-        without = [Path(row.file_name).stem for row in rows if not getattr(row, field)]
-        if without:
-            remarks.append(f"{len(without)} of {len(rows)} images have no {field}: {_some(without)}.")
-    odd = dict.fromkeys(case.image_id for case in dataset.cases if any(side % COMMON_FACTOR for side in case.size()))
-    if odd:
-        remarks.append(f"Sides that are no multiples of {COMMON_FACTOR} do not suit every model: {_some(list(odd))}.")
-    by_hash: dict[str, list[str]] = {}
-    for row in rows:
-        by_hash.setdefault(row.sha256, []).append(Path(row.file_name).stem)
-    remarks += [f"The same image more than once: {_some(stems)}." for stems in by_hash.values() if len(stems) > 1]
-    for row in rows:
-        if len(set(row.prompts)) < len(row.prompts):
-            remarks.append(f"{Path(row.file_name).stem} has the same prompt more than once.")
-    if not (dataset.path / "README.md").is_file():
-        remarks.append("There is no README.md that says where the images come from.")
-    return remarks
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def create_dataset(folder: Path, images: Path, masks: Path, prompts: Path, provenance: Provenance) -> Dataset:
+def create_dataset(
+    folder: Path, images: Path, masks: Path, prompts: Path, provenance: Provenance, mask_source: str = "colour"
+) -> Dataset:
     """Make a dataset's folder of images, masks and prompts; it is written whole or not at all.
+
+    Images keep their files, and so their colour profiles: they are converted to sRGB whenever they are read.
 
     Args:
         folder: Where to; it must not exist, or be empty.
-        images: Folder of images: PNG, JPEG or WebP.
-        masks: Folder of masks with the same names but for the ending: white is edited.
-        prompts: Text file with one edit a line: the image's name without its ending, a tab, and the prompt.
+        images: Folder of images.
+        masks: Folder of masks with the same names but for the ending: white is edited. See `folders.mask_of`.
+        prompts: Text file with one edit a line: the image's name, with or without its ending, a tab, and the prompt.
         provenance: Where the images come from.
+        mask_source: What marks the region to edit in the masks' files, see `masks.MaskSource`; other masks than those
+            by colour are written anew, black and white.
 
     Raises:
         DatasetError: If the folder is taken, or images, masks and prompts do not belong together.
         InvalidImageError: If an image or mask cannot be read, they do not fit, or a mask keeps or edits everything.
     """
     _require_free(folder)
-    wanted = _read_prompts(prompts)
-    pictures, outlines = _by_stem(images), _by_stem(masks)
-    for what, have, where in (("image", pictures, images), ("mask", outlines, masks)):
-        missing = [stem for stem in wanted if stem not in have]
-        if missing:
-            raise DatasetError(f"{prompts} names {_some(missing)}, of which {where} has no {what}. Add it.")
-    unused = [stem for stem in pictures if stem not in wanted]
+    inside, beside = _look_into(images), _look_into(masks)
+    pictures = by_name(inside.images, SAME_NAME)
+    wanted = _by_image(_read_prompts(prompts), pictures)
+    outlines = {name: inside.masks.get(name) if masks.samefile(images) else mask_of(name, beside) for name in wanted}
+    _require_found([name for name in wanted if name not in pictures], prompts, images, "image", inside)
+    _require_found([name for name, outline in outlines.items() if outline is None], prompts, masks, "mask", beside)
+    unused = [name for name in pictures if name not in wanted]
     if unused:
-        raise DatasetError(f"{prompts} has no prompt for {_some(unused)} of {images}. Add one or move the image away.")
+        raise DatasetError(f"{prompts} has no prompt for {some(unused)} of {images}. Add one or move the image away.")
     with _written_whole(folder) as made:
         rows = []
         seeds = itertools.count()
-        for stem, texts in wanted.items():
-            image, mask = read_image(pictures[stem]), read_mask(outlines[stem])
-            require_same_size(image, mask, stem)
-            require_partial_mask(mask, stem)
-            rows.append(_copy(made, pictures[stem], outlines[stem], texts, seeds, provenance))
+        for name, texts in wanted.items():
+            outline = outlines[name]
+            assert outline is not None, "masks that are missing were refused"
+            image, mask = read_image(pictures[name]), read_mask(outline, mask_source)
+            require_same_size(image, mask, name)
+            require_partial_mask(mask, name)
+            files = {"file_name": f"images/{composed(pictures[name].name)}"}
+            _copy(pictures[name], made / files["file_name"])
+            if mask_source == "colour":
+                files["mask_file_name"] = f"masks/{composed(outline.name)}"
+                _copy(outline, made / files["mask_file_name"])
+            else:
+                files["mask_file_name"] = f"masks/{name}.png"
+                write_atomically(made / files["mask_file_name"], encode_png(to_8bit(mask[0])))
+            rows.append({**_with_hashes(made, files), **_edits(texts, seeds), **vars(provenance)})
         _write_rows(made, rows)
         card = CARD.format(
             name=folder.name,
@@ -217,11 +144,7 @@ def resize_dataset(name_or_path: str, folder: Path, side: int) -> Dataset:
             for picture, name in zip((image, mask), names.values(), strict=True):
                 resized = interpolate(picture, size=size, mode="bicubic", antialias=True)
                 write_image(made / name, resized if name == names["file_name"] else (resized >= 0.5).float())
-            digests = {
-                "sha256": sha256_of_file(made / names["file_name"]),
-                "mask_sha256": sha256_of_file(made / names["mask_file_name"]),
-            }
-            rows.append({**row.model_dump(mode="json"), **names, **digests})
+            rows.append({**row.model_dump(mode="json"), **_with_hashes(made, names)})
         _write_rows(made, rows)
         card = dataset.path / "README.md"
         before = card.read_text(encoding="utf-8") if card.is_file() else f"# {dataset.name}\n"
@@ -257,54 +180,62 @@ def _write_rows(folder: Path, rows: Sequence[Mapping[str, object]]) -> None:
     write_atomically(folder / METADATA, lines.encode())
 
 
-def _copy(
-    folder: Path, image: Path, mask: Path, prompts: Sequence[str], seeds: Iterator[int], provenance: Provenance
-) -> Mapping[str, object]:
-    """Copy an image and its mask and return their line of the metadata."""
-    names = {"file_name": f"images/{image.name}", "mask_file_name": f"masks/{mask.name}"}
-    for file, name in zip((image, mask), names.values(), strict=True):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    return {
-        **names,
-        "sha256": sha256_of_file(folder / names["file_name"]),
-        "mask_sha256": sha256_of_file(folder / names["mask_file_name"]),
-        "prompts": list(prompts),
-        "seeds": [next(seeds) for _ in prompts],
-        **vars(provenance),
-    }
+def _copy(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
 
 
-def _read_prompts(path: Path) -> dict[str, list[str]]:
+def _with_hashes(folder: Path, names: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the fields of the metadata that name an image and its mask, and their hashes."""
+    image, mask = folder / names["file_name"], folder / names["mask_file_name"]
+    return {**names, "sha256": sha256_of_file(image), "mask_sha256": sha256_of_file(mask)}
+
+
+def _edits(prompts: Sequence[str], seeds: Iterator[int]) -> Mapping[str, object]:
+    return {"prompts": list(prompts), "seeds": [next(seeds) for _ in prompts]}
+
+
+def _read_prompts(path: Path) -> list[tuple[str, str]]:
+    """Read the pairs of an image's name and a prompt."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Some editors begin a file with a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{path} cannot be read ({error}). Give a text file, an image and a prompt a line."
         ) from error
-    prompts: dict[str, list[str]] = {}
-    for number, line in enumerate(lines, start=1):
+    edits = []
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        stem, tab, prompt = line.partition("\t")
-        if not (stem.strip() and tab and prompt.strip()):
-            raise DatasetError(
-                f"{path}, line {number}: expected the image's name without its ending, a tab and a prompt, found "
-                f"{line!r}."
-            )
-        prompts.setdefault(stem.strip(), []).append(prompt.strip())
-    if not prompts:
+        name, tab, prompt = line.partition("\t")
+        if not (name.strip() and tab and prompt.strip()):
+            raise DatasetError(f"{path}, line {number}: expected the image's name, a tab and a prompt, found {line!r}.")
+        edits.append((composed(name.strip()), prompt.strip()))
+    if not edits:
         raise DatasetError(f"{path} has no prompts. Write one edit a line: the image's name, a tab and the prompt.")
+    return edits
+
+
+def _by_image(edits: Sequence[tuple[str, str]], pictures: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Group prompts by image, which may have been named with the ending of its file."""
+    with_ending = {composed(path.name).casefold(): name for name, path in pictures.items()}
+    prompts: dict[str, list[str]] = {}
+    for given, prompt in edits:
+        name = given if given in pictures else with_ending.get(given.casefold(), given)
+        prompts.setdefault(name, []).append(prompt)
     return prompts
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _look_into(folder: Path) -> FolderOfImages:
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder. Give one that holds PNG, JPEG or WebP files.")
-    found: dict[str, Path] = {}
-    for path in image_files(folder):
-        if path.stem in found:
-            raise DatasetError(f"{folder} has two files called {path.stem}. Give them different names.")
-        found[path.stem] = path
-    return found
+    return look_into(folder)
+
+
+def _require_found(missing: Sequence[str], prompts: Path, folder: Path, what: str, contents: FolderOfImages) -> None:
+    """Check that nothing is missing, and say of what is there and was left out why it was."""
+    if missing:
+        reasons = [left.reason for left in contents.left_out if {name_of(left.path), left.path.name} & set(missing)]
+        advice = " ".join(reasons) or "Add it."
+        raise DatasetError(f"{prompts} names {some(missing)}, of which {folder} has no {what}. {advice}")

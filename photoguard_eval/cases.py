@@ -17,14 +17,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from photoguard_eval import resources
 from photoguard_eval.errors import ConfigurationError, DatasetError, UnknownNameError
 from photoguard_eval.files import sha256_of_file, sha256_of_json
-from photoguard_eval.images import read_image, read_mask, read_size, require_partial_mask, require_same_size
+from photoguard_eval.folders import find_file, name_of
+from photoguard_eval.image_files import read_size
+from photoguard_eval.images import read_image, require_same_size
+from photoguard_eval.masks import read_mask, require_partial_mask
+from photoguard_eval.randomness import SEEDS
 
 if TYPE_CHECKING:
     import torch
 
 METADATA = "metadata.jsonl"
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+COMMON_FACTOR = 64
+"""Sides that are multiples of this suit every latent diffusion model that is in use."""
+
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 """What every random generator accepts as a seed."""
 
 
@@ -174,8 +181,8 @@ def load_dataset(name_or_path: str) -> Dataset:
         mask = _verified(folder, row.mask_file_name, row.mask_sha256, where)
         cases.extend(
             EditCase(
-                id=f"{image.stem}-{index}",
-                image_id=image.stem,
+                id=f"{name_of(image)}-{index}",
+                image_id=name_of(image),
                 prompt=prompt,
                 seed=seed,
                 image_path=image,
@@ -212,7 +219,8 @@ def read_rows(path: Path) -> list[tuple[int, MetadataRow]]:
         DatasetError: If it is not UTF-8, empty, or a line breaks the form.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors begin a file with a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
@@ -249,7 +257,8 @@ def _verified(folder: Path, name: str, sha256: str, where: str) -> Path:
     if "\0" in name:
         raise DatasetError(f"{where}: {name!r} is no file name.")
     relative = PurePosixPath(name)
-    path = folder / relative
+    # Names with accents are written in two ways, and change from one to the other where a folder is copied.
+    path = find_file(folder / relative) or folder / relative
     inside = path.resolve().is_relative_to(folder.resolve())
     if relative.is_absolute() or ".." in relative.parts or not inside:
         raise DatasetError(f"{where}: {name!r} leads outside of the dataset's folder. Name files inside of it.")

@@ -1,7 +1,7 @@
 """The command line: photoguard-eval.
 
-Exit codes: 0 done; 1 the gate failed or an attack was stopped; 2 an input was refused; 130 interrupted; 141 nobody
-reads on.
+Exit codes: 0 done; 1 the gate failed, an attack was stopped, or pictures of a folder were left out; 2 an input was
+refused; 130 interrupted; 141 nobody reads on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from photoguard_eval.version import __version__
 if TYPE_CHECKING:
     import torch
 
+    from photoguard_eval.cases import Dataset
     from photoguard_eval.diffusion import LatentDiffusion, ModelIdentity
+    from photoguard_eval.evaluation.inputs import Placement
+    from photoguard_eval.evaluation.photographs import Found
     from photoguard_eval.evaluation.plan import EvaluationRequest
     from photoguard_eval.evaluation.results import GateReport
     from photoguard_eval.metrics import Metric
@@ -38,6 +41,7 @@ OPTIONS_FROM_FILES = {
 """For a board that is a list of attacks, reports/boards/field.txt for example."""
 
 EXIT_FAILED_GATE = 1
+EXIT_LEFT_OUT = 1
 EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
 
@@ -113,6 +117,7 @@ def _add_immunize(commands: Any) -> None:
     parser = _command(commands, "immunize", "Immunize an image or a folder of images.", _immunize)
     parser.add_argument("image", type=Path, help="the image to immunize, or a folder of images")
     parser.add_argument("--mask", type=Path, help="what will be edited, in white: against inpainting; or a folder")
+    _add_mask_source_option(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the immunized PNG, or a folder for a folder")
     parser.add_argument("--attack", default="encoder", metavar="SPEC", help="how to immunize (default: encoder)")
     parser.add_argument("--prompt", help="the prompt of the edit, for an attack that sees it")
@@ -127,6 +132,7 @@ def _add_edit(commands: Any) -> None:
     parser.add_argument("image", type=Path, help="the image to edit")
     parser.add_argument("--prompt", required=True, help="what to edit it to")
     parser.add_argument("--mask", type=Path, help="what to repaint in white; without it the whole image is varied")
+    _add_mask_source_option(parser)
     parser.add_argument("--original", type=Path, help="the image that shows in the kept region (default: the image)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="where to write the edit, a PNG")
     parser.add_argument("--seed", type=int, default=0, help="of the edit (default: 0)")
@@ -217,6 +223,7 @@ def _add_dataset(commands: Any) -> None:
     parser.add_argument("folder", type=Path, help="where to; a new folder")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="PNG, JPEG or WebP files")
     parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="of the same names: white is edited")
+    _add_mask_source_option(parser)
     parser.add_argument(
         "--prompts",
         type=Path,
@@ -312,6 +319,15 @@ def _add_workers_option(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="processes that share the work (default: one on a processor, one for each visible GPU)",
+    )
+
+
+def _add_mask_source_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mask-from",
+        choices=("colour", "transparent", "opaque"),
+        default="colour",
+        help="what of a mask's file is to be edited: its white (default), what is transparent, or what is opaque",
     )
 
 
@@ -422,13 +438,19 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _immunize(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
-    from photoguard_eval.evaluation.immunization import Recipe, find_photographs, immunize_photographs
-    from photoguard_eval.evaluation.inputs import Editing, Placement
+    from photoguard_eval.evaluation.immunization import AT_ONCE_ON_PROCESSOR, Recipe, immunize_photographs
+    from photoguard_eval.evaluation.inputs import Editing
+    from photoguard_eval.evaluation.photographs import find_photographs
     from photoguard_eval.evaluation.plan import create_attack
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
+    from photoguard_eval.evaluation.processor_memory import Workload, require_memory
     from photoguard_eval.evaluation.progress import Progress
+    from photoguard_eval.image_files import read_size
+    from photoguard_eval.randomness import require_seed
 
-    photographs = find_photographs(options.image, options.mask, options.output)
+    require_seed(options.seed)
+    found = find_photographs(options.image, options.mask, options.output, options.mask_from)
+    photographs = found.photographs
     preset = find_preset(options.preset)
     attack = create_attack(options.attack, preset)
     if attack.instance.sees_prompt and not (options.prompt or "").strip():
@@ -436,45 +458,66 @@ def _immunize(options: argparse.Namespace) -> int:
     identity = identify_model(_model_name(options), options.revision)
     editor = default_editor(identity.kind, has_mask=options.mask is not None)
     settings = preset.settings(editor, identity, parse_settings(options.settings))
-    placement = Placement(options.dtype, _device(options), options.vae_tiling, options.cpu_offload, options.compiled)
-    recipe = Recipe(
-        attack, Editing(identity, placement, EDITORS.create(editor), settings), options.prompt, options.seed
+    editing = Editing(identity, _placement(options), EDITORS.create(editor), settings)
+    recipe = Recipe(attack, editing, options.prompt, options.seed)
+    images = [photograph.image for photograph in photographs]
+    _warn_of_size(identity, images)
+    _say_what_is_left_out(found)
+    require_memory(
+        Workload(editing, attack.instance, options.checkpointing, AT_ONCE_ON_PROCESSOR if not options.gpu else 1),
+        {str(image): read_size(image) for image in images},
     )
     for photograph in photographs:
         photograph.read()
-    _warn_of_size(identity, [photograph.image for photograph in photographs])
+    _say_colours(images)
     model = _load_model(options)
     folder = options.output if options.image.is_dir() else None
     progress = Progress(quiet=options.json or folder is None)
     facts = immunize_photographs(photographs, recipe, model, progress, folder)
+    code = EXIT_LEFT_OUT if found.left_out else 0
     if options.json:
         _print_json(facts if folder else facts[0])
-        return 0
+        return code
     for entry in facts:
         print(
             f"{entry['output']}: immunized by {attack.label} in {entry['seconds']:.1f} s; largest change "
             f"{entry['linf_levels']:.0f} levels of 255, root mean square {entry['rms_levels']:.2f}"
         )
-    return 0
+    if found.left_out:
+        print(f"Not immunized: {', '.join(left.path.name for left in found.left_out)}.")
+    return code
 
 
 def _edit(options: argparse.Namespace) -> int:
     import torch
 
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
+    from photoguard_eval.evaluation.inputs import Editing
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
-    from photoguard_eval.images import read_image, require_png, require_same_size, write_image
+    from photoguard_eval.evaluation.processor_memory import Workload, require_memory
+    from photoguard_eval.image_files import read_size
+    from photoguard_eval.images import read_image, require_output, require_same_size, write_image
+    from photoguard_eval.masks import require_latent_mask
+    from photoguard_eval.randomness import require_seed
 
-    require_png(options.output)
+    require_seed(options.seed)
+    inputs = [path for path in (options.image, options.mask, options.original) if path is not None]
+    require_output(options.output, inputs)
+    identity = identify_model(_model_name(options), options.revision)
+    editor = default_editor(identity.kind, has_mask=options.mask is not None)
+    settings = find_preset(options.preset).settings(editor, identity, parse_settings(options.settings))
+    plugin = EDITORS.create(editor)
+    instance = plugin.instance
+    _warn_of_size(identity, [options.image])
+    workload = Workload(Editing(identity, _placement(options), plugin, settings))
+    require_memory(workload, {str(options.image): read_size(options.image)})
     image, mask = _read_inputs(options)
     original = image if options.original is None else read_image(options.original)
     require_same_size(image, original, str(options.original))
-    identity = identify_model(_model_name(options), options.revision)
-    editor = default_editor(identity.kind, has_mask=mask is not None)
-    settings = find_preset(options.preset).settings(editor, identity, parse_settings(options.settings))
-    _warn_of_size(identity, [options.image])
+    _say_colours([options.image] if options.original is None else [options.image, options.original])
     model = _load_model(options)
-    instance = EDITORS.create(editor).instance
+    if mask is not None:
+        require_latent_mask(mask, model.downscale_factor, str(options.mask))
     edited = instance.edit(
         model,
         image.to(model.device),
@@ -490,13 +533,39 @@ def _edit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _say_what_is_left_out(found: Found) -> None:
+    for path in found.masks:
+        _note(f"{path} lies beside its image and is taken for its mask; it is not immunized.")
+    for left in found.left_out:
+        _note(f"Left out: {left.reason}")
+
+
+def _say_colours(images: Sequence[Path]) -> None:
+    """Say which images are converted to sRGB: what is written has no other colours."""
+    from photoguard_eval.image_files import colour_remark
+
+    for path in images:
+        remark = colour_remark(path)
+        if remark:
+            _note(f"{path}: {remark}.")
+
+
+def _say_colours_of(dataset: Dataset) -> None:
+    _say_colours(list(dict.fromkeys(case.image_path for case in dataset.cases)))
+
+
+def _note(text: str) -> None:
+    print(f"photoguard-eval: {text}", file=sys.stderr)
+
+
 def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor | None]:
-    from photoguard_eval.images import read_image, read_mask, require_partial_mask, require_same_size
+    from photoguard_eval.images import read_image, require_same_size
+    from photoguard_eval.masks import read_mask, require_partial_mask
 
     image = read_image(options.image)
     if options.mask is None:
         return image, None
-    mask = read_mask(options.mask)
+    mask = read_mask(options.mask, options.mask_from)
     require_same_size(image, mask, str(options.mask))
     require_partial_mask(mask, str(options.mask))
     return image, mask
@@ -505,19 +574,24 @@ def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tenso
 def _warn_of_size(model: ModelIdentity, images: Sequence[Path]) -> None:
     """Say where images are not such as a model knows: whoever immunizes a photograph must not believe it protected."""
     from photoguard_eval.evaluation.plan import is_far_from_native
-    from photoguard_eval.images import read_size
+    from photoguard_eval.image_files import read_size
 
     far = [(path, size) for path in images if is_far_from_native(model, size := read_size(path))]
     if far:
         path, (height, width) = far[0]
         others = f" and {len(far) - 1} more" if len(far) > 1 else ""
         side = model.native_size
-        print(
-            f"photoguard-eval: {model.name} was trained on images of {side} × {side}, and {path} is {width} × {height}"
-            f"{others}. It edits such images badly, and what is immunized against it is not "
-            "protected from others. Give another with --model, or resize the images.",
-            file=sys.stderr,
+        _note(
+            f"{model.name} was trained on images of {side} × {side}, and {path} is {width} × {height}{others}. It "
+            "edits such images badly, and what is immunized against it is not protected from others. Give another with "
+            "--model, or resize the images."
         )
+
+
+def _placement(options: argparse.Namespace) -> Placement:
+    from photoguard_eval.evaluation.inputs import Placement
+
+    return Placement(options.dtype, _device(options), options.vae_tiling, options.cpu_offload, options.compiled)
 
 
 def _device(options: argparse.Namespace) -> str:
@@ -649,17 +723,26 @@ def _attacks(options: argparse.Namespace) -> int:
 
 def _cost(options: argparse.Namespace) -> int:
     from photoguard_eval.attacks import ATTACKS
-    from photoguard_eval.diffusion import DEFAULT_GPU_MODEL, EDITORS, EditSettings, load_architecture
+    from photoguard_eval.diffusion import (
+        DEFAULT_GPU_MODEL,
+        EDITORS,
+        EditSettings,
+        architecture_multiple,
+        load_architecture,
+    )
     from photoguard_eval.evaluation.accounting import count_attack, count_edit
+    from photoguard_eval.images import require_multiple_of
 
     through = {"denoising_steps": options.steps_through, "repetitions": options.repetitions}
     arguments = [f"{name}={value}" for name, value in through.items() if value is not None]
     attack = ATTACKS.create(",".join([options.attack, *arguments])).instance
     editor = EDITORS.create(options.editor).instance
     name = options.model or DEFAULT_GPU_MODEL
+    if options.size is not None:
+        require_multiple_of(options.size, architecture_multiple(name, options.revision), "--size")
     model = load_architecture(name, dtype=options.dtype, revision=options.revision)
     model.checkpoint_gradients(not options.no_checkpointing)
-    size = options.size or model.native_size
+    size = model.native_size if options.size is None else options.size
     settings = EditSettings()
     costs, edit = count_attack(attack, model, editor, settings, size), count_edit(model, editor, settings, size)
     if options.json:
@@ -676,7 +759,7 @@ def _cost(options: argparse.Namespace) -> int:
 
 
 def _check_dataset(options: argparse.Namespace) -> int:
-    from photoguard_eval.authoring import check_dataset
+    from photoguard_eval.inspection import check_dataset
 
     summary = check_dataset(options.dataset)
     if options.json:
@@ -694,7 +777,10 @@ def _init_dataset(options: argparse.Namespace) -> int:
     from photoguard_eval.authoring import Provenance, create_dataset
 
     provenance = Provenance(options.license, options.author, options.source)
-    dataset = create_dataset(options.folder, options.images, options.masks, options.prompts, provenance)
+    dataset = create_dataset(
+        options.folder, options.images, options.masks, options.prompts, provenance, options.mask_from
+    )
+    _say_colours_of(dataset)
     print(f"{dataset.path}: {len(dataset.cases)} edits. Complete its README.md, then run")
     print(f"  pytest bench/ --dataset {dataset.path}")
     return 0
@@ -702,7 +788,9 @@ def _init_dataset(options: argparse.Namespace) -> int:
 
 def _resize_dataset(options: argparse.Namespace) -> int:
     from photoguard_eval.authoring import resize_dataset
+    from photoguard_eval.cases import load_dataset
 
+    _say_colours_of(load_dataset(options.dataset))
     dataset = resize_dataset(options.dataset, options.folder, options.side)
     print(f"{dataset.path}: {len(dataset.cases)} edits")
     return 0

@@ -1,40 +1,35 @@
 """The one image convention: float32, NCHW, RGB, values in [0, 1]; and the 8-bit files that stand for it.
 
 What is attacked, edited and measured is always the decoded 8-bit file, so every image that leaves the package
-goes through `to_8bit`, which rounds (a plain cast truncates and would add up to one level).
+goes through `to_8bit`, which rounds (a plain cast truncates and would add up to one level). It is sRGB, and its file
+carries no colour profile: every program takes an image without one for sRGB.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photoguard_eval.errors import InvalidImageError
+from photoguard_eval.errors import ConfigurationError, InvalidImageError
 from photoguard_eval.files import write_atomically
+from photoguard_eval.image_files import decode
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
-    from PIL.ImageFile import ImageFile
 
 LEVELS = 255
 """Levels of an 8-bit channel above black; budgets in levels are fractions of this."""
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-"""How the names of files end that are taken for images when a folder is given."""
-
-ACCEPTED_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-
 
 def read_image(path: Path | str) -> torch.Tensor:
-    """Read an image file as one RGB image.
+    """Read an image file as one RGB image, in sRGB.
 
-    Palette, gray, CMYK and YCbCr images are converted to RGB; transparency is composited over white; the EXIF
-    orientation is applied. PNG and TIFF files of more than 8 bits a channel are refused, since rounding them would be
-    an edit of its own.
+    Palette, gray, CMYK and YCbCr images are converted to RGB, and all from the colours of their profile to sRGB (see
+    `photoguard_eval.colour`); transparency is composited over white; the EXIF orientation is applied. PNG and TIFF
+    files of more than 8 bits a channel are refused, since rounding them would be an edit of its own.
 
     Args:
         path: An image file that Pillow can read.
@@ -43,37 +38,9 @@ def read_image(path: Path | str) -> torch.Tensor:
         Shape (1, 3, H, W), float32 in [0, 1], each value a multiple of 1/255.
 
     Raises:
-        InvalidImageError: If the file is missing, unreadable or of an unsupported mode.
+        InvalidImageError: If the file is missing, unreadable, animated or of an unsupported mode.
     """
-    return from_8bit(_pixels(as_rgb(_open(Path(path)), Path(path))))
-
-
-def read_mask(path: Path | str) -> torch.Tensor:
-    """Read a mask file: values of 128 and more mean "edit here".
-
-    Returns:
-        Shape (1, 1, H, W), float32, each value 0 (keep) or 1 (edit).
-
-    Raises:
-        InvalidImageError: If the file is missing or unreadable.
-    """
-    import torch
-
-    image = as_rgb(_open(Path(path)), Path(path)).convert("L")
-    return (_pixels(image) >= 128).to(torch.float32)
-
-
-def read_size(path: Path | str) -> tuple[int, int]:
-    """Return the height and width that `read_image` would give, without decoding the pixels.
-
-    Raises:
-        InvalidImageError: If the file is missing or no image.
-    """
-    from PIL import ExifTags
-
-    with _opened(Path(path)) as image:
-        lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return (image.width, image.height) if lies_on_its_side else (image.height, image.width)
+    return from_8bit(_pixels(decode(Path(path))))
 
 
 def to_8bit(images: torch.Tensor) -> torch.Tensor:
@@ -165,6 +132,25 @@ def require_png(path: Path | str) -> Path:
     return path
 
 
+def require_output(path: Path, inputs: Sequence[Path]) -> None:
+    """Check, before any work, that an image can be written to a path and that nothing is lost by it.
+
+    Args:
+        path: Where the image is to go.
+        inputs: Files that it is made from.
+
+    Raises:
+        InvalidImageError: If the path does not end in `.png`.
+        ConfigurationError: If its folder does not exist, or it is one of the inputs.
+    """
+    require_png(path)
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"There is no folder {path.parent} for {path.name}. Make it, or check the path.")
+    for file in inputs:
+        if path.exists() and file.exists() and path.samefile(file):
+            raise ConfigurationError(f"{path} would overwrite {file}, which it is made from. Give another output.")
+
+
 def require_same_size(image: torch.Tensor, mask: torch.Tensor, name: str) -> None:
     """Check that an image and its mask have the same height and width.
 
@@ -189,22 +175,21 @@ def not_finite(images: torch.Tensor, names: Sequence[str]) -> list[str]:
     return [name for name, whole in zip(names, finite, strict=True) if not whole]
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that are images by the ends of their names, sorted."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+def require_multiple_of(side: int, factor: int, name: str) -> None:
+    """Check that a side that was asked for is one that a model takes.
 
-
-def require_partial_mask(mask: torch.Tensor, name: str) -> None:
-    """Check that a mask keeps something and edits something.
+    Args:
+        side: In pixels.
+        factor: Pixels per latent, including what the UNet halves further.
+        name: What to call the side in an error.
 
     Raises:
-        InvalidImageError: If the mask is all keep or all edit.
+        ConfigurationError: If it is not a positive multiple.
     """
-    edited = float(mask.mean())
-    if edited in (0.0, 1.0):
-        raise InvalidImageError(
-            f"{name}: the mask {'keeps' if edited == 0 else 'edits'} every pixel. A mask needs white where the "
-            "image is to be edited and black where it is kept, and at least one pixel of each."
+    if side < 1 or side % factor:
+        nearest = max(factor, round(side / factor) * factor)
+        raise ConfigurationError(
+            f"{name} is {side}; expected a positive multiple of {factor}, as the model needs it, such as {nearest}."
         )
 
 
@@ -230,60 +215,6 @@ def require_multiple(image: torch.Tensor, factor: int, name: str) -> None:
 
 def _size(image: torch.Tensor) -> str:
     return f"{image.shape[-1]} × {image.shape[-2]}"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[ImageFile]:
-    """Open an image file, and say what Pillow's errors mean: for damaged files it raises several kinds."""
-    from PIL import Image
-
-    if not path.is_file():
-        raise InvalidImageError(f"There is no image file {path}. Check the path.")
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidImageError(
-            f"{path} cannot be read as an image ({error}). Give a whole PNG, JPEG or WebP file."
-        ) from error
-
-
-def _open(path: Path) -> Image:
-    from PIL import ImageOps
-
-    with _opened(path) as image:
-        _require_8bit(image, path)
-        image.load()
-        return ImageOps.exif_transpose(image)
-
-
-def _require_8bit(image: ImageFile, path: Path) -> None:
-    """Refuse what Pillow would cut down to 8 bits without a word: its mode is RGB, only the raw mode tells."""
-    if ";16" in str(image.tile):
-        raise InvalidImageError(f"{path} has 16 bits a channel; expected 8. Convert it to 8-bit RGB first.")
-
-
-def as_rgb(image: Image, path: Path) -> Image:
-    """Convert a decoded image to RGB by the rules of `read_image`.
-
-    Args:
-        image: The image.
-        path: Where it comes from, for the error.
-
-    Raises:
-        InvalidImageError: If its mode is not supported.
-    """
-    from PIL import Image as PillowImage
-
-    if image.mode not in ACCEPTED_MODES:
-        raise InvalidImageError(
-            f"{path} has mode {image.mode}; expected one of {', '.join(ACCEPTED_MODES)}. Convert it to 8-bit RGB first."
-        )
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = PillowImage.new("RGBA", layer.size, (255, 255, 255, 255))
-        return PillowImage.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _pixels(image: Image) -> torch.Tensor:

@@ -6,10 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_json
 
 if TYPE_CHECKING:
     import torch
+
+
+SEEDS = 2**63
+"""How many seeds there are: every random generator takes a number from 0 to one less than this."""
+
+
+def require_seed(seed: int) -> None:
+    """Check that a number is a seed.
+
+    Raises:
+        ConfigurationError: If it is negative or too large.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ConfigurationError(f"The seed is {seed}; expected a whole number from 0 to 2⁶³ − 1.")
 
 
 def derive_seed(*parts: str | int) -> int:
@@ -32,9 +47,15 @@ class CaseGenerators:
 
     @classmethod
     def from_seeds(cls, seeds: Sequence[int]) -> CaseGenerators:
-        """Make one fresh CPU generator per seed."""
+        """Make one fresh CPU generator per seed.
+
+        Raises:
+            ConfigurationError: If a number is no seed.
+        """
         import torch
 
+        for seed in seeds:
+            require_seed(seed)
         return cls(tuple(torch.Generator("cpu").manual_seed(seed) for seed in seeds))
 
     def __len__(self) -> int:

@@ -1,17 +1,20 @@
 """Datasets of one's own: made whole or not at all, and checked file by file."""
 
 import json
+import unicodedata
 
 import pytest
 import torch
 from PIL import Image
 
-from photoguard_eval.authoring import Provenance, check_dataset, create_dataset, resize_dataset
+from photoguard_eval.authoring import Provenance, create_dataset, resize_dataset
 from photoguard_eval.cases import METADATA, load_dataset
 from photoguard_eval.cli import main
 from photoguard_eval.errors import ConfigurationError, DatasetError, InvalidImageError
 from photoguard_eval.files import sha256_of_file
 from photoguard_eval.images import write_image
+from photoguard_eval.inspection import check_dataset
+from tests import profiles
 
 PROMPTS = "dog\ta dog on a beach\n\ndog\ta dog in a city\nboat\ta boat at sunset\n"
 
@@ -92,14 +95,14 @@ def spoil(parts, how):
         ("no mask", DatasetError, "names boat, of which .*masks has no mask"),
         ("no image", DatasetError, "names cat, of which .*images has no image"),
         ("no prompt", DatasetError, "has no prompt for cat of"),
-        ("no tab", DatasetError, "line 1: expected the image's name without its ending, a tab and a prompt"),
+        ("no tab", DatasetError, "line 1: expected the image's name, a tab and a prompt"),
         ("no lines", DatasetError, "has no prompts"),
         ("no file", DatasetError, "cannot be read"),
         ("no folder", DatasetError, "is no folder"),
-        ("two of a name", DatasetError, "has two files called dog"),
+        ("two of a name", InvalidImageError, "have the same name, dog"),
         ("another size", InvalidImageError, "the image is 64 × 64 and the mask 64 × 32"),
         ("keeps all", InvalidImageError, "boat: the mask keeps every pixel"),
-        ("no image file", InvalidImageError, "cannot be read as an image"),
+        ("no image file", DatasetError, "has no image.*boat.png cannot be read as an image"),
     ],
 )
 def test_what_does_not_belong_together_leaves_nothing_behind(parts, tmp_path, how, error, message):
@@ -131,6 +134,72 @@ def test_a_check_sums_up_and_remarks(parts, tmp_path):
         "The same image more than once: boat, fox.",
         "fox has the same prompt more than once.",
         "There is no README.md that says where the images come from.",
+    )
+
+
+def written_otherwise(parts, how):
+    """Change how names are written, and nothing of what they mean."""
+    if how == "byte order mark":
+        parts["prompts"].write_text(PROMPTS, encoding="utf-8-sig")
+    elif how == "endings":
+        parts["prompts"].write_text(PROMPTS.replace("dog\t", "dog.png\t", 1), encoding="utf-8")
+    elif how == "upper case":
+        for folder in ("images", "masks"):
+            (parts[folder] / "dog.png").rename(parts[folder] / "dog.PNG")
+    elif how == "beside":
+        for name in ("dog", "boat"):
+            (parts["masks"] / f"{name}.png").rename(parts["images"] / f"{name}-mask.png")
+        parts["masks"] = parts["images"]
+
+
+@pytest.mark.parametrize("how", ["byte order mark", "endings", "upper case", "beside"])
+def test_names_may_be_written_in_several_ways(parts, tmp_path, how):
+    written_otherwise(parts, how)
+    dataset = create_dataset(tmp_path / "pets", **parts, provenance=Provenance())
+    assert [case.id for case in dataset.cases] == ["dog-0", "dog-1", "boat-0"]
+    assert all(case.mask().mean() == 0.5 for case in dataset.cases)
+
+
+@pytest.mark.parametrize(("files", "prompts"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
+def test_accents_are_the_same_however_they_are_encoded(parts, tmp_path, files, prompts):
+    name = "señorita-é"
+    for folder in ("images", "masks"):
+        (parts[folder] / "dog.png").rename(parts[folder] / f"{unicodedata.normalize(files, name)}.png")
+    text = PROMPTS.replace("dog\t", f"{unicodedata.normalize(prompts, name)}\t")
+    parts["prompts"].write_text(text, encoding="utf-8")
+    dataset = create_dataset(tmp_path / "pets", **parts, provenance=Provenance())
+    assert [case.id for case in dataset.cases] == [f"{name}-0", f"{name}-1", "boat-0"]
+    # As the folder may come back from another system.
+    image = dataset.cases[0].image_path
+    image.rename(image.with_name(unicodedata.normalize("NFD", image.name)))
+    again = load_dataset(str(tmp_path / "pets"))
+    assert ([case.id for case in again.cases], again.sha256) == ([case.id for case in dataset.cases], dataset.sha256)
+
+
+def test_masks_of_transparency_are_written_black_and_white(parts, tmp_path):
+    for name in ("dog", "boat"):
+        image = Image.open(parts["images"] / f"{name}.png").convert("RGBA")
+        image.paste((0, 0, 0, 0), (0, 0, 64, 16))
+        image.save(parts["masks"] / f"{name}.png")
+    with pytest.raises(InvalidImageError, match="has transparent pixels"):
+        create_dataset(tmp_path / "pets", **parts, provenance=Provenance())
+    dataset = create_dataset(tmp_path / "pets", **parts, provenance=Provenance(), mask_source="transparent")
+    assert dataset.cases[0].mask().mean() == 0.25
+
+
+def test_a_check_remarks_on_thin_masks_and_other_colours(parts, tmp_path):
+    thin, thinner = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    thin[..., 4, :] = 1
+    thinner[..., 2, :] = 1
+    write_image(parts["masks"] / "dog.png", thin)
+    write_image(parts["masks"] / "boat.png", thinner)
+    profile = profiles.matrix_profile("Display P3", profiles.DISPLAY_P3)
+    Image.open(parts["images"] / "dog.png").save(parts["images"] / "dog.png", icc_profile=profile)
+    create_dataset(tmp_path / "pets", **parts, provenance=Provenance("CC0-1.0", "I", "my garden"))
+    assert check_dataset(str(tmp_path / "pets")).remarks[1:] == (
+        "Masks too thin to edit anything with Stable Diffusion (8 pixels a latent): dog, boat.",
+        "Masks too thin to edit anything with the embedded models (4 pixels a latent): boat.",
+        "dog: converted from Display P3 to sRGB.",
     )
 
 

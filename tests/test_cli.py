@@ -16,7 +16,9 @@ from photoguard_eval import load_dataset
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.cli import build_parser, main
 from photoguard_eval.diffusion import LatentDiffusion
-from photoguard_eval.images import read_image, read_mask, write_image
+from photoguard_eval.images import read_image, write_image
+from photoguard_eval.masks import read_mask
+from tests import profiles
 from tests.conftest import QUICK_ATTACKS
 
 BOARD = Path(__file__).parents[1] / "reports" / "boards" / "field.txt"
@@ -229,6 +231,45 @@ def test_a_folder_that_cannot_be_paired_is_refused(photographs, tmp_path, capsys
     assert message in capsys.readouterr().err
 
 
+def test_what_is_left_out_of_a_folder_is_said_and_fails_the_command(photographs, tmp_path, capsys):
+    images, output = photographs[0], tmp_path / "immunized"
+    (images / "IMG_9.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    Image.new("L", (64, 64)).save(images / "0-mask.png")
+    assert main(["immunize", str(images), "-o", str(output), "--attack", "noise"]) == 1
+    said = capsys.readouterr()
+    assert f"Left out: {images / 'IMG_9.HEIC'} is a HEIC photograph" in said.err
+    assert "0-mask.png lies beside its image and is taken for its mask; it is not immunized." in said.err
+    assert "Not immunized: IMG_9.HEIC." in said.out
+    assert sorted(path.name for path in output.glob("*.png")) == ["0.png", "1.png", "2.png"]
+
+
+def test_masks_are_found_beside_their_images_and_in_other_formats(photographs, tmp_path, capsys):
+    images, masks = photographs
+    for number, ending in enumerate(("BMP", "gif", "tif")):
+        with Image.open(masks / f"{number}.png") as mask:
+            mask.save(images / f"{number}-mask.{ending}")
+    assert immunize_folder(photographs, tmp_path / "apart") == 0
+    assert immunize_folder((images, images), tmp_path / "beside") == 0
+    for number in range(3):
+        apart, beside = (tmp_path / folder / f"{number}.png" for folder in ("apart", "beside"))
+        assert apart.read_bytes() == beside.read_bytes()
+    capsys.readouterr()
+
+
+def test_the_folder_of_the_images_is_no_output(photographs, capsys):
+    assert immunize_folder(photographs, photographs[0]) == 2
+    assert "holds what is to be immunized" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["immunize", "--attack", "noise"], ["edit", "--prompt", "a", "--preset", "smoke"]])
+def test_a_conversion_to_srgb_is_said(tmp_path, capsys, command):
+    name, *options = command
+    with Image.open(CASE.image_path) as image:
+        image.save(tmp_path / "p3.png", icc_profile=profiles.matrix_profile("Display P3", profiles.DISPLAY_P3))
+    assert main([name, str(tmp_path / "p3.png"), "-o", str(tmp_path / "x.png"), *options]) == 0
+    assert "p3.png: converted from Display P3 to sRGB." in capsys.readouterr().err
+
+
 def test_files_and_folders_are_not_mixed(photographs, tmp_path, capsys):
     images, masks = photographs
     (tmp_path / "file.png").write_bytes(b"")
@@ -310,6 +351,35 @@ def test_info_lists_what_there_is(capsys):
         (["immunize", "{image}", "--mask", "{small}", "-o", "{out}/x.png"], "and the mask 32 × 32"),
         (["immunize", "{image}", "--mask", "{white}", "-o", "{out}/x.png"], "edits every pixel"),
         (["immunize", "{odd}", "-o", "{out}/x.png"], "multiples of 16"),
+        (["immunize", "{image}", "-o", "{out}/new/x.png"], "There is no folder"),
+        (["immunize", "{copy}", "-o", "{copy}"], "would overwrite"),
+        (["immunize", "{image}", "--mask", "{copy}", "-o", "{copy}"], "would overwrite"),
+        (["edit", "{copy}", "--prompt", "a dog", "-o", "{copy}"], "would overwrite"),
+        (["edit", "{image}", "--original", "{copy}", "--prompt", "a dog", "-o", "{copy}"], "would overwrite"),
+        (["edit", "{image}", "--prompt", "a dog", "-o", "{out}/new/x.png"], "There is no folder"),
+        (
+            ["immunize", "{image}", "-o", "{out}/x.png", "--seed", "-1"],
+            "The seed is -1; expected a whole number from 0",
+        ),
+        (
+            ["edit", "{image}", "--prompt", "a", "-o", "{out}/x.png", "--seed", str(2**64)],
+            "The seed is 18446744073709551616",
+        ),
+        (
+            ["run", "--preset", "smoke", "--store", "{out}/store", "--seed", str(2**63)],
+            "The seed is 9223372036854775808",
+        ),
+        (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "noise,epsilon=0.003"], "less than one level"),
+        (["immunize", "{image}", "--mask", "{noise}", "-o", "{out}/x.png"], "is no mask"),
+        (["immunize", "{image}", "--mask", "{white}", "--mask-from", "opaque", "-o", "{out}/x.png"], "no transparency"),
+        (["immunize", "{image}", "--mask", "{thin}", "-o", "{out}/x.png"], "thin.png: the mask's region is too thin"),
+        (["edit", "{image}", "--mask", "{thin}", "--prompt", "a", "-o", "{out}/x.png"], "region is too thin"),
+        (["cost", "--size", "0"], "--size is 0; expected a positive multiple of 64"),
+        (
+            ["cost", "--size", "100"],
+            "--size is 100; expected a positive multiple of 64, as the model needs it, such as 128",
+        ),
+        (["cost", "--size", "-64", "--model", "inpaint-a"], "--size is -64"),
         (["edit", "{odd}", "--prompt", "a dog", "-o", "{out}/x.png"], "multiples of 16"),
         (["edit", "{image}", "--prompt", "a dog", "-o", "{out}/x.png", "--preset", "big"], "Unknown preset 'big'"),
         (["edit", "{image}", "--original", "{small}", "--prompt", "a dog", "-o", "{out}/x.png"], "32 × 32"),
@@ -330,7 +400,12 @@ def test_bad_input_gives_one_clear_error_and_writes_nothing(command, message, tm
     out = tmp_path / "out"
     out.mkdir()
     names = {"image": CASE.image_path, "out": out}
+    thin = torch.zeros(1, 3, 64, 64)
+    thin[..., 1, :] = 1
     for name, image in {
+        "copy": CASE.image(),
+        "noise": torch.rand(1, 3, 64, 64),
+        "thin": thin,
         "small": torch.zeros(1, 3, 32, 32),
         "white": torch.ones(1, 3, 64, 64),
         "odd": torch.zeros(1, 3, 60, 60),

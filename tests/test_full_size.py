@@ -18,7 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from photoguard_eval import resources
 from photoguard_eval.diffusion.single_file import published_architectures, write_configuration
-from photoguard_eval.images import read_image, read_mask
+from photoguard_eval.images import read_image
+from photoguard_eval.masks import read_mask
 
 ARCHITECTURE = published_architectures()["stable-diffusion-v1-5/stable-diffusion-inpainting"]
 IMAGE = "astronaut-portrait"

@@ -11,19 +11,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from photoguard_eval.errors import InvalidImageError
+from photoguard_eval.image_files import read_size
 from photoguard_eval.images import (
     decode_png,
     encode_png,
     from_8bit,
     read_image,
-    read_mask,
-    read_size,
     require_multiple,
-    require_partial_mask,
     require_same_size,
     to_8bit,
     write_image,
 )
+from photoguard_eval.masks import read_mask
 
 RED = (200, 30, 40)
 
@@ -172,24 +171,9 @@ def test_bytes_that_are_no_image_are_refused(tmp_path):
         decode_png(b"hello", "the edit")
 
 
-def test_masks_are_binary(tmp_path):
-    image = Image.new("L", (3, 1))
-    for column, level in enumerate((0, 127, 128)):
-        image.putpixel((column, 0), level)
-    mask = read_mask(save(tmp_path / "mask.png", image))
-    assert mask.shape == (1, 1, 1, 3)
-    assert mask.flatten().tolist() == [0, 0, 1]
-
-
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(InvalidImageError, match="fox: the image is 8 × 4 and the mask 4 × 4"):
         require_same_size(torch.zeros(1, 3, 4, 8), torch.zeros(1, 1, 4, 4), "fox")
-
-
-@pytest.mark.parametrize(("value", "verb"), [(0.0, "keeps"), (1.0, "edits")])
-def test_a_mask_of_one_value_is_refused(value, verb):
-    with pytest.raises(InvalidImageError, match=f"fox: the mask {verb} every pixel"):
-        require_partial_mask(torch.full((1, 1, 4, 4), value), "fox")
 
 
 def test_sides_must_be_multiples():

@@ -28,6 +28,9 @@ ImageSize = tuple[int, int]
 DEFAULT_EPSILON = 16 / LEVELS
 """The paper's budget (Table 9)."""
 
+ROUNDING = 1e-3
+"""Of a level: a budget that was written as a decimal number, 0.00392 for 1/255, is that of the level."""
+
 
 @dataclass(frozen=True)
 class ThreatModel:
@@ -56,6 +59,11 @@ class ThreatModel:
             raise ConfigurationError(
                 f"epsilon is {self.epsilon:g}; expected more than 0 and at most 1, as a fraction of the range from "
                 "black to white: sixteen levels are 16/255."
+            )
+        if self.norm == "linf" and self.epsilon * LEVELS < 1 - ROUNDING:
+            raise ConfigurationError(
+                f"epsilon is {self.epsilon:g}, less than one level of the 8 bits that are saved, so that no image "
+                "would change. Expected at least 1/255."
             )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, register_attack
 from photoguard_eval.errors import AttackError, ConfigurationError
 from photoguard_eval.files import sha256_of_file
+from photoguard_eval.folders import RESOURCE_FORK, by_name
 from photoguard_eval.images import read_image
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @register_attack
 class FolderAttack(Attack):
-    """Read each immunized image from `<folder>/<image id>.png`.
+    """Read each immunized image from `<folder>/<image id>.png`, the ending in upper or lower case.
 
     The images are what is submitted: the harness measures the files as they are and neither rounds nor projects.
     """
@@ -37,14 +38,17 @@ class FolderAttack(Attack):
 
         Raises:
             ConfigurationError: If there is no such folder or it holds no PNG files.
+            InvalidImageError: If two of them have the same name.
         """
         super().__init__(epsilon=epsilon, norm=norm)
         self.path = Path(path)
-        files = sorted(self.path.glob("*.png"))
+        pngs = (file for file in self.path.glob("*") if file.suffix.lower() == ".png")
+        files = sorted(file for file in pngs if not file.name.startswith(RESOURCE_FORK))
         if not files:
             raise ConfigurationError(
                 f"{path} is no folder of PNG images. Give one with an <image id>.png for each image of the dataset."
             )
+        self._files = by_name(files, "would both be the image {}")
         self.inputs = {file.name: sha256_of_file(file) for file in files}
 
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
@@ -54,8 +58,8 @@ class FolderAttack(Attack):
         del model, generator
         images = []
         for name, original in zip(batch.ids, batch.images, strict=True):
-            file = self.path / f"{name}.png"
-            if not file.is_file():
+            file = self._files.get(name)
+            if file is None:
                 raise AttackError(f"{self.path} holds no image {name}.png. Add it: every image of the run needs one.")
             image = read_image(file)
             if image.shape[1:] != original.shape:

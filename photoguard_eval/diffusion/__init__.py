@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photoguard_eval.diffusion.architectures import load_architecture
+from photoguard_eval.diffusion.architectures import architecture_multiple, load_architecture
 from photoguard_eval.diffusion.cost import CostMeter, peak_memory_mib
 from photoguard_eval.diffusion.editors import (
     EDITORS,
@@ -44,6 +44,7 @@ __all__ = [
     "Posterior",
     "PromptEmbeddings",
     "TextEncoder",
+    "architecture_multiple",
     "default_editor",
     "default_model",
     "identify_model",

@@ -42,10 +42,30 @@ def load_architecture(name_or_path: str, *, dtype: str = "float32", revision: st
         ConfigurationError: If the dtype is unknown.
     """
     numbers = dtype_of(dtype)
+    return _lay_out(_configurations(name_or_path, revision), numbers)
+
+
+def architecture_multiple(name_or_path: str, revision: str | None = None) -> int:
+    """Return what the sides of images must be multiples of, from a model's configurations alone.
+
+    Args:
+        name_or_path: As `load_architecture` takes it.
+        revision: As `load_architecture` takes it.
+
+    Raises:
+        PhotoguardError: As `load_architecture` does.
+    """
+    configurations = _configurations(name_or_path, revision)
+    levels = (len(configurations[part]["block_out_channels"]) for part in ("vae", "unet"))
+    return int(2 ** sum(count - 1 for count in levels))
+
+
+def _configurations(name_or_path: str, revision: str | None) -> Mapping[str, Any]:
     published = published_architectures().get(name_or_path)
     if published:
-        return _lay_out(json.loads(published.read_text(encoding="utf-8")), numbers)
-    return _lay_out(read_configurations(find_checkpoint(name_or_path, revision)), numbers)
+        configurations: Mapping[str, Any] = json.loads(published.read_text(encoding="utf-8"))
+        return configurations
+    return read_configurations(find_checkpoint(name_or_path, revision))
 
 
 def _lay_out(configurations: Mapping[str, Any], numbers: torch.dtype) -> LatentDiffusion:

@@ -613,5 +613,5 @@ def _require_channels(images: torch.Tensor, channels: int, name: str) -> None:
     if images.ndim != 4 or images.shape[1] != channels:
         raise InvalidImageError(
             f"{name} have shape {tuple(images.shape)}; expected (N, {channels}, height, width). Read files with "
-            "photoguard_eval.images.read_image and read_mask, which give that shape."
+            "photoguard_eval.images.read_image and photoguard_eval.masks.read_mask, which give that shape."
         )

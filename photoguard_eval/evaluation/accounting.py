@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -143,7 +143,13 @@ class Account(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count_attack(
-    attack: Attack, model: LatentDiffusion, editor: Editor, settings: EditSettings, size: int | None = None
+    attack: Attack,
+    model: LatentDiffusion,
+    editor: Editor,
+    settings: EditSettings,
+    size: int | None = None,
+    *,
+    at_once: int = 1,
 ) -> AttackCost:
     """Count a step of an attack on one image.
 
@@ -153,6 +159,7 @@ def count_attack(
         editor: What it immunizes against.
         settings: Of the edits.
         size: Side of the image in pixels; None for the model's own.
+        at_once: How many edits run at once where the attack repeats them.
 
     Raises:
         UncountableError: If the attack takes no gradient steps of its own, or decides by values.
@@ -165,7 +172,7 @@ def count_attack(
         )
     side = size or model.native_size
     attack.require_support(model, editor, {(side, side)})
-    batch = example_batch(model, editor, settings, side)
+    batch = replace(example_batch(model, editor, settings, side), at_once=at_once)
     loss = attack.objective(model, batch, CaseGenerators.from_seeds([0]))
     immunized = attack.parametrisation(batch)
     image = batch.images.clone().requires_grad_(True)

@@ -31,6 +31,7 @@ from photoguard_eval.evaluation.memory import (
     row_of,
 )
 from photoguard_eval.evaluation.plan import EditCell, ImmunizeCell, Method, Plan, PlannedEditor
+from photoguard_eval.evaluation.processor_memory import available_memory
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import (
     AttackInfo,
@@ -50,6 +51,7 @@ from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.statistics import summarize
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.images import decode_png, encode_png, require_multiple, to_8bit
+from photoguard_eval.masks import require_latent_mask
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Plugin
 from photoguard_eval.version import __version__
@@ -158,6 +160,9 @@ class Evaluation:
             self._model = self.plan.request.load_model()
             for case in self.plan.cases:
                 require_multiple(case.image(), self._model.size_multiple, case.id)
+            if any(planned.plugin.instance.reads_mask for planned in self.plan.editors.values()):
+                for case in {case.image_id: case for case in self.plan.cases}.values():
+                    require_latent_mask(case.mask(), self._model.downscale_factor, case.id)
             sizes = {case.size() for case in self.plan.cases}
             for method in self.plan.methods:
                 editor = self.plan.editors[method.editor].plugin.instance
@@ -248,9 +253,12 @@ class Evaluation:
                     stage.advance(len(batch))
 
     def _sizes_of(self, method: Method) -> BatchSizes:
-        """Return how many images of a method run at once; on a GPU as many as fit, counted before the first run."""
+        """Return how many images of a method run at once; as many as fit, counted before the first run."""
         if self._sizes is None:
             free = free_memory(str(self.model.device))
+            # The images of an embedded model are small; other models fill a processor's memory as they do a GPU's.
+            if free is None and not self.plan.embedded_model:
+                free = available_memory()
             self._sizes = {} if free is None else batch_sizes(self.plan, free)
         most = self.plan.request.batch_size
         return self._sizes.get(row_of(method), BatchSizes(most, most))

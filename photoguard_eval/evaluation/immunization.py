@@ -11,26 +11,17 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import ConfigurationError, InvalidImageError, StoreError
+from photoguard_eval.errors import StoreError
 from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs
+from photoguard_eval.evaluation.photographs import Photograph
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.files import sha256_of_bytes, sha256_of_file, write_atomically
-from photoguard_eval.images import (
-    IMAGE_SUFFIXES,
-    image_files,
-    read_image,
-    read_mask,
-    require_multiple,
-    require_partial_mask,
-    require_png,
-    require_same_size,
-)
+from photoguard_eval.images import require_multiple
+from photoguard_eval.masks import require_latent_mask
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Plugin
 
 if TYPE_CHECKING:
-    import torch
-
     from photoguard_eval.diffusion import LatentDiffusion
 
 RECORDS = "immunized.jsonl"
@@ -40,40 +31,6 @@ AT_ONCE_ON_PROCESSOR = 12
 """Edits of an image that run at once there, for attacks that repeat them; on a GPU one edit of an image fills it."""
 
 Facts = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """An image to immunize.
-
-    Attributes:
-        image: Its file.
-        mask: The file of its mask, white = will be edited; None for an image that is varied as a whole.
-        output: Where the immunized image goes.
-    """
-
-    image: Path
-    mask: Path | None
-    output: Path
-
-    @property
-    def name(self) -> str:
-        """The name of the file without its ending."""
-        return self.image.stem
-
-    def read(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Read image, (1, 3, H, W), and mask, (1, 1, H, W).
-
-        Raises:
-            InvalidImageError: If a file cannot be read, or the mask does not fit the image or edits all or none of it.
-        """
-        image = read_image(self.image)
-        if self.mask is None:
-            return image, None
-        mask = read_mask(self.mask)
-        require_same_size(image, mask, str(self.mask))
-        require_partial_mask(mask, str(self.mask))
-        return image, mask
 
 
 @dataclass(frozen=True)
@@ -94,53 +51,15 @@ class Recipe:
 
     def inputs(self, photograph: Photograph) -> ImmunizeInputs:
         """Return what the immunized image depends on."""
-        mask = photograph.mask
         return ImmunizeInputs(
             self.attack,
             self.editing,
             photograph.name,
             sha256_of_file(photograph.image),
-            "" if mask is None else sha256_of_file(mask),
+            photograph.mask_sha256(),
             self.prompt or "",
             self.seed,
         )
-
-
-def find_photographs(image: Path, mask: Path | None, output: Path) -> list[Photograph]:
-    """Pair images with masks and outputs.
-
-    Args:
-        image: An image, or a folder of images.
-        mask: A mask for an image, a folder of masks of the same names for a folder; or None.
-        output: A PNG file for an image, a folder for a folder.
-
-    Raises:
-        InvalidImageError: If there is no image, or two have the same name but for the ending.
-        ConfigurationError: If one of the three is a folder and another a file, or an image has no mask.
-    """
-    if not image.is_dir():
-        require_png(output)
-        if mask is not None and mask.is_dir():
-            raise ConfigurationError(f"{mask} is a folder, but {image} is one image. Give the file of its mask.")
-        return [Photograph(image, mask, output)]
-    if output.is_file() or (mask is not None and not mask.is_dir()):
-        raise ConfigurationError(f"{image} is a folder, so the masks and the output must be folders too.")
-    files = image_files(image)
-    if not files:
-        raise InvalidImageError(
-            f"{image} holds no images. Expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
-    photographs: dict[str, Photograph] = {}
-    for path in files:
-        if path.stem in photographs:
-            raise InvalidImageError(
-                f"{photographs[path.stem].image} and {path} would both become {path.stem}.png. Rename one of them."
-            )
-        its_mask = None if mask is None else mask / f"{path.stem}.png"
-        if its_mask is not None and not its_mask.is_file():
-            raise ConfigurationError(f"{path} has no mask {its_mask}. Add it, or leave --mask out.")
-        photographs[path.stem] = Photograph(path, its_mask, output / f"{path.stem}.png")
-    return list(photographs.values())
 
 
 def immunize_photographs(
@@ -171,8 +90,10 @@ def immunize_photographs(
     """
     sizes = set()
     for photograph in photographs:
-        image, _ = photograph.read()
+        image, mask = photograph.read()
         require_multiple(image, model.size_multiple, str(photograph.image))
+        if mask is not None:
+            require_latent_mask(mask, model.downscale_factor, str(photograph.mask))
         sizes.add((image.shape[-2], image.shape[-1]))
     recipe.attack.instance.require_support(model, recipe.editing.editor.instance, sizes)
     records = read_records(folder) if folder else {}

@@ -20,7 +20,7 @@ from photoguard_eval.files import sha256_of_file, sha256_of_json
 from photoguard_eval.randomness import derive_seed
 from photoguard_eval.registry import Plugin
 
-EDIT_CODE = ("images.py", "randomness.py", "diffusion")
+EDIT_CODE = ("colour.py", "image_files.py", "images.py", "masks.py", "randomness.py", "diffusion")
 ATTACK_CODE = (
     *EDIT_CODE,
     "attacks/budget.py",

@@ -56,11 +56,14 @@ def row_of(method: Method) -> tuple[str, str]:
     return (method.label, method.editor)
 
 
-def _counted_parts(method: Method) -> list[Attack]:
-    """Return the attacks that a method runs one after the other, as far as they follow a gradient."""
-    if method.attack is None:
+def counted_parts(attack: Attack | None) -> list[Attack]:
+    """Return the attacks that one runs one after the other, as far as they follow a gradient.
+
+    Args:
+        attack: The attack; None for no attack, which has no parts.
+    """
+    if attack is None:
         return []
-    attack = method.attack.instance
     parts = [member.instance for member in attack.members] if isinstance(attack, EnsembleAttack) else [attack]
     return [part for part in parts if isinstance(part, GradientAttack)]
 
@@ -82,7 +85,8 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
 
     request = plan.request
     model = load_architecture(request.model, dtype=request.dtype, revision=request.revision)
-    model.checkpoint_gradients(request.checkpointing is not False)
+    checkpointing = request.device != "cpu" if request.checkpointing is None else request.checkpointing
+    model.checkpoint_gradients(checkpointing)
     if request.vae_tiling:
         model.vae.enable_tiling()
     side = max(max(case.size()) for case in plan.cases)
@@ -105,7 +109,7 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
     def immunize(method: Method) -> int:
         planned = plan.editors[method.editor]
         peaks = [0.0]
-        for part in _counted_parts(method):
+        for part in counted_parts(method.attack.instance if method.attack else None):
             # What cannot be counted goes on in smaller batches if it runs out of memory.
             with contextlib.suppress(UncountableError):
                 peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)

@@ -31,6 +31,7 @@ from photoguard_eval.evaluation.results import REFERENCES, row_label
 from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds, reroll_seed
 from photoguard_eval.files import sha256_of_json
 from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_clip, select_extractor
+from photoguard_eval.randomness import require_seed
 from photoguard_eval.registry import Plugin
 
 EMBEDDED_DATASET = "emoji-scenes"
@@ -241,6 +242,7 @@ def build_plan(request: EvaluationRequest) -> Plan:
         raise ConfigurationError(f"The batch size is {request.batch_size}; expected at least 1.")
     if request.workers is not None and request.workers < 1:
         raise ConfigurationError(f"The number of workers is {request.workers}; expected at least 1.")
+    require_seed(request.seed)
     preset = find_preset(request.preset)
     model = identify_model(request.model, request.revision)
     dataset = load_dataset(request.dataset)

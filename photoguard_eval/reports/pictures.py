@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from photoguard_eval import image_files
 from photoguard_eval.errors import InvalidImageError, StoreError
 from photoguard_eval.evaluation.results import CaseInfo
-from photoguard_eval.images import as_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,11 +108,8 @@ class Embedded:
 
 
 def decode(file: bytes) -> Image:
-    """Decode an image file as the models see it: upright, RGB, transparency over white."""
-    from PIL import Image, ImageOps
-
-    image = Image.open(io.BytesIO(file))
-    return as_rgb(ImageOps.exif_transpose(image), Path("a picture of the report"))
+    """Decode an image file as the models see it: upright, sRGB, transparency over white."""
+    return image_files.decode(file, "a picture of the report")
 
 
 def embed(file: bytes) -> Embedded:
@@ -121,13 +118,11 @@ def embed(file: bytes) -> Embedded:
     Args:
         file: An image file. A small one that is not PNG is embedded as the PNG of its pixels.
     """
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(file))
-    if max(image.size) <= LARGEST_SIDE:
-        png = file if image.format == "PNG" else _png(decode(file))
-        return Embedded(_uri("png", png), image.width, image.height, scaled=False)
-    return _scaled_down(decode(file))
+    height, width = image_files.read_size(file)
+    if max(height, width) > LARGEST_SIDE:
+        return _scaled_down(decode(file))
+    png = file if file.startswith(image_files.PNG_SIGNATURE) else _png(decode(file))
+    return Embedded(_uri("png", png), width, height, scaled=False)
 
 
 def embed_perturbation(original: bytes, immunized: bytes) -> Embedded:

@@ -27,7 +27,7 @@ def rms(change):
 @settings(max_examples=40, deadline=None)
 @given(
     norm=st.sampled_from(["linf", "l2"]),
-    epsilon=st.floats(0.001, 1.0),
+    epsilon=st.floats(1 / 255, 1.0),
     step_size=st.floats(0.0001, 2.0),
     seed=st.integers(0, 1000),
     random_start=st.booleans(),
