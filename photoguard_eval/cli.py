@@ -167,8 +167,15 @@ def _add_leaderboard(commands: Any) -> None:
 def _add_gate(commands: Any) -> None:
     parser = _command(commands, "gate", "Check the latest result of a store against its baseline.", _gate)
     _add_store_option(parser)
-    parser.add_argument("--baseline", type=Path, help="the baseline (default: the recorded one)")
-    parser.add_argument("--bless", action="store_true", help="record the result as the new baseline")
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="the baseline (default: your own below ./baselines, else the one that the package carries)",
+    )
+    parser.add_argument(
+        "--bless", action="store_true", help="record the result as the new baseline, and say where (see --baseline)"
+    )
     parser.add_argument("--json", action="store_true", help="print all outcomes as JSON")
 
 
@@ -390,7 +397,7 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from photoguard_eval.evaluation.gate import check
+    from photoguard_eval.evaluation.gate import check_if_comparable
     from photoguard_eval.evaluation.plan import build_plan
     from photoguard_eval.evaluation.progress import Progress
     from photoguard_eval.evaluation.store import Store
@@ -400,7 +407,7 @@ def _run(options: argparse.Namespace) -> int:
     plan = build_plan(make_request(options))
     store = Store(options.store)
     result, _ = evaluate(plan, store, Progress(quiet=options.quiet))
-    report = check(result)
+    report = check_if_comparable(result)
     images = StoreImages(plan.dataset.path, store.image)
     paths = write_reports(result, report, options.reports, images, paper_rows=not plan.embedded_model)
     if options.json:
@@ -648,8 +655,7 @@ def _gate(options: argparse.Namespace) -> int:
 
     result = Store.existing(options.store).latest_result()
     if options.bless:
-        changes = bless(result, options.baseline)
-        print("\n".join(changes) if changes else "The baseline is unchanged.")
+        print("\n".join(bless(result, options.baseline).lines))
         return 0
     report = check(result, options.baseline)
     if options.json:

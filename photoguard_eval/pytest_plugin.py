@@ -7,7 +7,7 @@ the first test asks for it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from photoguard_eval.attacks import Attack
 from photoguard_eval.cli import DEFAULT_REPORTS, DEFAULT_STORE
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
-from photoguard_eval.evaluation.gate import bless, check
+from photoguard_eval.evaluation.gate import Blessing, bless, check
 from photoguard_eval.evaluation.plan import (
     DEFAULT_PRESET,
     EvaluationRequest,
@@ -69,8 +69,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a setting of the edits other than the preset's; repeat it for several",
     )
     group.addoption("--store", type=Path, default=DEFAULT_STORE, help="folder of the artifacts")
-    group.addoption("--baseline", type=Path, default=None, help="baseline to compare with instead of the recorded one")
-    group.addoption("--bless", action="store_true", help="record the results as the new baseline")
+    group.addoption(
+        "--baseline",
+        type=Path,
+        default=None,
+        help="the baseline (default: your own below ./baselines, else the one that the package carries)",
+    )
+    group.addoption(
+        "--bless", action="store_true", help="record the results as the new baseline, and say where (see --baseline)"
+    )
 
 
 @dataclass
@@ -79,14 +86,14 @@ class BenchRun:
 
     Attributes:
         config: pytest's configuration.
-        changes: What `--bless` changed in the baseline.
+        blessing: What `--bless` recorded.
         computed: How many cells were computed rather than read from the store.
         refused: Why the options describe no evaluation.
         finished: Whether evaluation and gate are done.
     """
 
     config: pytest.Config
-    changes: list[str] | None = None
+    blessing: Blessing | None = None
     computed: int = 0
     refused: PhotoguardError | None = None
     finished: bool = False
@@ -148,7 +155,8 @@ class BenchRun:
         """What the gate found, after `--bless` if that was asked for."""
         path = self.config.getoption("--baseline")
         if self.config.getoption("--bless"):
-            self.changes = bless(self.result, path)
+            self.blessing = bless(self.result, path)
+            path = self.blessing.path
         return check(self.result, path)
 
     def _uncaptured(self) -> Any:
@@ -277,6 +285,7 @@ def _describe(outcome: ThresholdOutcome) -> str:
     return (
         f"{outcome.metric} of {outcome.attack} under {outcome.editor} {worse}: baseline {outcome.baseline:.4f}, "
         f"measured {outcome.measured:.4f}, tolerance {outcome.tolerance:.4f} ({outcome.reason})"
+        f"{'; ' if outcome.cases else ''}{outcome.cases_text}"
     )
 
 
@@ -301,12 +310,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         run.result, run.gate, paper_rows=paper_rows, bold=sys.stdout.isatty(), width=terminal_width()
     )
     terminalreporter.write_line(report)
-    for line in _bless_lines(run.changes):
+    for line in run.blessing.lines if run.blessing else ():
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"Leaderboard: {paths.html.resolve()}")
-
-
-def _bless_lines(changes: list[str] | None) -> Iterator[str]:
-    if changes is not None:
-        yield f"Blessed: {len(changes)} values changed in the baseline." if changes else "Blessed: nothing changed."
-        yield from (f"  {change}" for change in changes)

@@ -11,6 +11,12 @@ PACKAGE = Path(__file__).resolve().parent
 CHECKPOINTS = PACKAGE / "checkpoints"
 
 
+def checkout() -> Path | None:
+    """Return the root of the checkout that the package runs from; None for an installed package."""
+    root = PACKAGE.parent
+    return root if not (PACKAGE / "_shared").is_dir() and (root / "pyproject.toml").is_file() else None
+
+
 def _shared(in_checkout: str, in_wheel: str) -> Path:
     inside = PACKAGE / "_shared" / in_wheel
     return inside if inside.is_dir() else PACKAGE.parent / in_checkout

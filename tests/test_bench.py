@@ -51,12 +51,14 @@ def test_a_regression_fails_with_metric_baseline_measured_and_tolerance(bench, b
     data = json.loads(baseline.read_text())
     for entry in data["thresholds"]:
         if (entry["attack"], entry["editor"], entry["metric"]) == ("encoder,steps=4", "inpaint", "psnr"):
-            entry["value"] = 10.0
+            entry["value"], entry["scores"] = 10.0, [10.0] * 3
     baseline.write_text(json.dumps(data))
     done = bench("--baseline", baseline)
     assert done.returncode == 1
     assert re.search(
-        r"psnr of encoder,steps=4 under inpaint rose: baseline 10\.0000, measured \d+\.\d+, tolerance \d", done.stdout
+        r"psnr of encoder,steps=4 under inpaint rose: baseline 10\.0000, measured \d+\.\d+, tolerance \d"
+        r".*; 3 of 3 cases by more, most \S+ \(\+\d+\.\d+\)",
+        done.stdout,
     )
     assert "FAILED bench/test_edit_similarity.py::test_protection_is_kept[encoder,steps=4]" in done.stdout
 
@@ -99,9 +101,9 @@ def test_bless_records_and_shows_the_difference(bench, tmp_path):
     path = tmp_path / "new" / "baseline.json"
     done = bench("--baseline", path, "--bless")
     assert done.returncode == 0, done.stdout
-    assert re.search(r"Blessed: \d+ values changed", done.stdout)
+    assert re.search(rf"Blessed: \d+ values changed in {path}\.", done.stdout)
     assert "noise / inpaint / ssim: none →" in done.stdout
-    assert json.loads(path.read_text())["preset"] == "smoke"
+    assert json.loads(path.read_text())["conditions"]["preset"] == "smoke"
 
 
 def test_an_attack_over_its_budget_fails_its_own_tests_alone(bench, baseline, tmp_path):

@@ -2,141 +2,56 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from photoguard_eval import resources
 from photoguard_eval.errors import BaselineError
+from photoguard_eval.evaluation.baseline import (
+    Baseline,
+    Threshold,
+    gated_metrics,
+    make_baseline,
+    read_baseline,
+    write_baseline,
+)
+from photoguard_eval.evaluation.baseline_places import file_name, find_baseline, is_of_the_package, own_folder, shown
 from photoguard_eval.evaluation.claims import evaluate_claims
-from photoguard_eval.evaluation.results import (
-    EvaluationResult,
-    GateReport,
-    MethodResult,
-    MetricInfo,
-    Summary,
-    ThresholdOutcome,
-)
-from photoguard_eval.evaluation.statistics import SET_METRIC_FLOOR, SET_METRIC_SHARE, set_metric_uncertainty
-from photoguard_eval.files import write_atomically
-
-BASELINE_SCHEMA = 1
-
-FLOOR = "noise"
-"""The attack whose rows are the floor: it must not move to either side."""
-
-ORIGINAL = "original"
-"""How a baseline names the rows of the unprotected images."""
-
-CASE_METRIC_ERRORS = 0.5
-"""Tolerance of a mean over cases, in its standard errors."""
-
-CASE_METRIC_FLOOR = 0.002
-"""Least tolerance of a mean over cases, in the metric's unit."""
-
-LARGEST_IS_ONE = frozenset(
-    {"precision", "recall", "ssim", "fsim", "sr_sim", "vsi", "dss", "haarpsi", "clip_similarity", "region_ssim"}
-)
-"""Metrics of similarity that cannot rise above 1."""
-
-Side = Literal["above", "below", "either"]
+from photoguard_eval.evaluation.conditions import conditions_of, differing_condition
+from photoguard_eval.evaluation.results import EvaluationResult, GateReport, MethodResult, ThresholdOutcome
+from photoguard_eval.evaluation.tolerances import can_fail
 
 
-class Threshold(BaseModel):
-    """A recorded mean and how far it may move.
+@dataclass(frozen=True)
+class Blessing:
+    """A recorded baseline.
 
     Attributes:
-        attack: Label of the attack; "original" for the unprotected images.
-        editor: The editor.
-        metric: The metric.
-        value: The recorded mean.
-        tolerance: How far the mean may move to the worse side.
-        side: The worse side.
-        reason: Why the tolerance is what it is.
+        path: Where it was written.
+        changes: One line per value that differs from the earlier baseline, as far as four decimals show.
+        left_out: Labels of the metrics of other packages, which a baseline of this package does not hold.
+        replaced: Why an earlier file was replaced whole; "" if there was none or it could be read.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    path: Path
+    changes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    replaced: str = ""
 
-    attack: str
-    editor: str
-    metric: str
-    value: float
-    tolerance: float
-    side: Side
-    reason: str
-
-
-class Baseline(BaseModel):
-    """What an evaluation found when it was blessed.
-
-    Attributes:
-        schema_version: Of this form.
-        model: Name of the model.
-        weights_sha256: Hash of its weights.
-        dataset: Name of the dataset.
-        dataset_sha256: Hash of the dataset.
-        preset: Name of the preset.
-        n: Number of cases.
-        editors: Settings of each editor.
-        extractors: Feature extractor or text model of each metric that uses one.
-        package_version: Version that recorded it.
-        recorded: Date.
-        claims: Which claims clearly held, by id, see `ClaimOutcome.clearly_holds`.
-        thresholds: All thresholds.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = 1
-    model: str
-    weights_sha256: str
-    dataset: str
-    dataset_sha256: str
-    preset: str
-    n: int
-    editors: dict[str, dict[str, Any]]
-    extractors: dict[str, str]
-    package_version: str
-    recorded: str
-    claims: dict[str, bool]
-    thresholds: tuple[Threshold, ...]
-
-
-def baseline_path(result: EvaluationResult) -> Path:
-    """Return where the baseline of a result's model, dataset and preset is kept."""
-    name = "-".join([result.model.name.replace("/", "--"), result.dataset.name, result.preset])
-    return resources.baselines_folder() / f"{name}.json"
-
-
-def read_baseline(path: Path) -> Baseline:
-    """Read a baseline.
-
-    Raises:
-        BaselineError: If it is missing, damaged or of another schema.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BaselineError(f"There is no baseline {path}. Record one with --bless.") from None
-    except (OSError, ValueError) as error:
-        raise BaselineError(f"{path} cannot be read ({error}). Restore it, or record it anew with --bless.") from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != BASELINE_SCHEMA:
-        raise BaselineError(
-            f"{path} has baseline schema {version!r}; this version reads {BASELINE_SCHEMA}. "
-            "Record it anew with --bless."
-        )
-    try:
-        return Baseline.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BaselineError(f"{path} is no baseline: {where}: {first['msg']}. Record it anew with --bless.") from error
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell the user."""
+        count = f"{len(self.changes)} values changed" if self.changes else "no value changed"
+        lines = [f"Blessed: {count} in {self.path}.", *(f"  {change}" for change in self.changes)]
+        if self.replaced:
+            lines.append(f"The earlier file was replaced: {self.replaced}")
+        if self.left_out:
+            lines.append(
+                f"Left out: {', '.join(self.left_out)}. A baseline of the package holds its own metrics; name another "
+                "file with --baseline for those of other packages."
+            )
+        return tuple(lines)
 
 
 def check(result: EvaluationResult, path: Path | None = None) -> GateReport:
@@ -144,37 +59,64 @@ def check(result: EvaluationResult, path: Path | None = None) -> GateReport:
 
     Args:
         result: The result of an evaluation.
-        path: The baseline; by default the recorded one. Where that does not exist, or the run changed settings of the
-            preset, the thresholds are empty and no claim counts as having held; a path that is given must exist.
+        path: The baseline; by default the user's own, else the one that the package carries. Where neither exists, or
+            the run changed settings of the preset, the thresholds are empty and no claim counts as having held; a path
+            that is given must exist.
 
     Raises:
         BaselineError: If the baseline cannot be read, was recorded under other conditions, or lacks a metric.
     """
-    own = baseline_path(result)
-    if path is None and (result.changed_settings or not own.is_file()):
-        return GateReport(baseline="", claims=evaluate_claims(result), thresholds=(), failures=result.failures)
-    path = path or own
+    if path is None and not result.changed_settings:
+        path = find_baseline(result)
+    if path is None:
+        return _without_baseline(result)
     baseline = read_baseline(path)
-    _require_same_conditions(baseline, result, path)
+    difference = differing_condition(baseline.conditions, conditions_of(result, gated_metrics(result)))
+    if difference:
+        raise BaselineError(
+            f"{shown(path)} was recorded with another {difference}. Compare with a baseline of the same conditions, or "
+            "record it anew with --bless."
+        )
+    attacks = {entry.attack for entry in baseline.thresholds}
+    metrics = {entry.metric for entry in baseline.thresholds}
     return GateReport(
-        baseline=path.name,
+        baseline=shown(path),
         claims=evaluate_claims(result, baseline.claims),
         thresholds=tuple(_check_thresholds(baseline, result, path)),
         failures=result.failures,
+        ungated_metrics=tuple(info.label for info in gated_metrics(result) if info.plugin and info.name not in metrics),
+        ungated_attacks=tuple(dict.fromkeys(row.label for row in result.methods if row.label not in attacks)),
     )
 
 
-def bless(result: EvaluationResult, path: Path | None = None) -> list[str]:
+def check_if_comparable(result: EvaluationResult) -> GateReport:
+    """Check a result against its baseline, or say in the report why the two cannot be compared.
+
+    For a run, whose purpose is the result: what it took hours to measure is shown, whatever the baseline is of.
+    """
+    try:
+        return check(result)
+    except BaselineError as error:
+        return _without_baseline(result, str(error))
+
+
+def _without_baseline(result: EvaluationResult, reason: str = "") -> GateReport:
+    return GateReport(
+        baseline="", claims=evaluate_claims(result), thresholds=(), failures=result.failures, not_compared=reason
+    )
+
+
+def bless(result: EvaluationResult, path: Path | None = None) -> Blessing:
     """Record a result as the baseline, and say what changed.
 
-    Rows of an earlier baseline of the same conditions that this result lacks are kept.
+    Rows of an earlier baseline of the same conditions that this result lacks are kept. Metrics of other packages are
+    recorded in a user's own baseline, with their source, but not in one of this package: who has not installed them
+    could not use it.
 
     Args:
         result: The result of an evaluation.
-        path: Where to write; by default the place of the model, dataset and preset.
-
-    Returns:
-        One line per value that differs from the earlier baseline; empty if none does.
+        path: Where to write; by default the place of the model, dataset and preset in the user's project, or in the
+            checkout of this package for who works there.
 
     Raises:
         BaselineError: If an attack was stopped during the evaluation, or the run changed settings of the preset and no
@@ -188,111 +130,57 @@ def bless(result: EvaluationResult, path: Path | None = None) -> list[str]:
             f"This run changed {', '.join(result.changed_settings)}, so it is no baseline of the preset "
             f"{result.preset!r}. Give another file with --baseline, or leave the changes out."
         )
-    path = path or baseline_path(result)
-    old = read_baseline(path) if path.is_file() else None
-    new = _merge(old, make_baseline(result))
-    write_atomically(path, (new.model_dump_json(indent=1) + "\n").encode())
-    return _differences(old, new)
-
-
-def make_baseline(result: EvaluationResult) -> Baseline:
-    """Make the baseline of a result."""
-    return Baseline(
-        model=result.model.name,
-        weights_sha256=result.model.weights_sha256,
-        dataset=result.dataset.name,
-        dataset_sha256=result.dataset.sha256,
-        preset=result.preset,
-        n=result.dataset.n,
-        editors={name: dict(settings) for name, settings in result.editors.items()},
-        extractors=_extractors(result),
-        package_version=result.provenance.package_version,
-        recorded=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        # A claim on the edge is recorded as not held, so that it cannot be lost to rounding.
-        claims={claim.id: claim.clearly_holds for claim in evaluate_claims(result) if claim.of_the_preset},
-        thresholds=tuple(_thresholds(result)),
-    )
-
-
-def _thresholds(result: EvaluationResult) -> Iterator[Threshold]:
-    for method in (*result.originals, *result.methods):
-        for metric in _gated(result):
-            summary = method.metrics.get(metric.name)
-            if summary is None:
-                continue
-            tolerance, reason = _tolerance(summary, method.n)
-            yield Threshold(
-                attack=_row_name(method),
-                editor=method.editor,
-                metric=metric.name,
-                value=summary.mean,
-                tolerance=tolerance,
-                side=_worse_side(metric, method),
-                reason=reason,
-            )
-
-
-def _row_name(method: MethodResult) -> str:
-    return method.attack.label if method.attack else ORIGINAL
-
-
-def _worse_side(metric: MetricInfo, method: MethodResult) -> Side:
-    """Return to which side a mean gets worse: a weaker attack, a more visible perturbation, or a moved floor."""
-    if method.attack is None or method.attack.name == FLOOR:
-        return "either"
-    less_similar_is_better = metric.subject == "edit"
-    return "above" if metric.higher_is_more_similar == less_similar_is_better else "below"
-
-
-def _tolerance(summary: Summary, n: int) -> tuple[float, str]:
-    if summary.std is None:
-        reason = (
-            f"{SET_METRIC_SHARE:.0%} of the value, at least {SET_METRIC_FLOOR:g}: how far a set metric of so few "
-            "images moves between processors"
-        )
-        return set_metric_uncertainty(summary.mean), reason
-    reason = (
-        f"{CASE_METRIC_ERRORS:g} standard errors of the mean over {n} cases, at least {CASE_METRIC_FLOOR:g}: gradient "
-        "attacks amplify rounding differences between processors"
-    )
-    return max(CASE_METRIC_ERRORS * summary.std / math.sqrt(n), CASE_METRIC_FLOOR), reason
+    path = path or own_folder() / file_name(result)
+    with_plugins = not is_of_the_package(path)
+    old, replaced = None, ""
+    if path.is_file():
+        try:
+            old = read_baseline(path)
+        except BaselineError as error:
+            replaced = str(error)
+    new = _merge(old, make_baseline(result, with_plugins=with_plugins))
+    write_baseline(path, new)
+    plugins = tuple(metric.label for metric in gated_metrics(result) if metric.plugin)
+    return Blessing(path, tuple(_differences(old, new)), () if with_plugins else plugins, replaced)
 
 
 def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) -> Iterator[ThresholdOutcome]:
     recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in baseline.thresholds}
     known_rows = {(entry.attack, entry.editor) for entry in baseline.thresholds}
     for method in (*result.originals, *result.methods):
-        row = (_row_name(method), method.editor)
+        row = (method.label, method.editor)
         if row not in known_rows:
             continue
-        for metric in _gated(result):
-            summary = method.metrics.get(metric.name)
-            if summary is None:
+        for metric in gated_metrics(result):
+            if metric.name not in method.metrics:
                 continue
             entry = recorded.get((*row, metric.name))
-            if entry is None:
+            if entry is not None:
+                if can_fail(metric, entry.side, entry.value, entry.tolerance):
+                    yield _compare(entry, method)
+            elif not metric.plugin:
                 raise BaselineError(
-                    f"{path} has no value of the metric {metric.name!r} for {row[0]} under {row[1]}. "
+                    f"{shown(path)} has no value of the metric {metric.name!r} for {row[0]} under {row[1]}. "
                     "Record the baseline anew with --bless."
                 )
-            if _can_fail(entry):
-                yield _compare(entry, summary.mean)
         gone = sorted(metric for *other, metric in recorded if tuple(other) == row and metric not in method.metrics)
         if gone:
+            sources = baseline.conditions.plugins
+            names = [f"{name} (of {sources[name]})" if name in sources else name for name in gone]
             raise BaselineError(
-                f"{path} has values of {', '.join(gone)} for {row[0]} under {row[1]}, which this run did not measure. "
-                "Add what is missing, or record the baseline anew with --bless."
+                f"{shown(path)} has values of {', '.join(names)} for {row[0]} under {row[1]}, which this run did not "
+                "measure. Add what is missing, or record the baseline anew with --bless."
             )
 
 
-def _can_fail(entry: Threshold) -> bool:
-    """Tell whether a mean can get so much worse at all: under an attack that is at its weakest already it cannot."""
-    return not (entry.side == "above" and entry.metric in LARGEST_IS_ONE and entry.value + entry.tolerance >= 1)
-
-
-def _compare(entry: Threshold, measured: float) -> ThresholdOutcome:
-    change = measured - entry.value
-    worse = {"above": change, "below": -change, "either": abs(change)}[entry.side]
+def _compare(entry: Threshold, method: MethodResult) -> ThresholdOutcome:
+    """Compare by case where the baseline has the cases' scores, the means otherwise."""
+    measured = method.metrics[entry.metric].mean
+    changes = [
+        case.scores[entry.metric] - score for case, score in zip(method.cases, entry.scores, strict=bool(entry.scores))
+    ]
+    change = math.fsum(changes) / len(changes) if changes else measured - entry.value
+    worst = max(range(len(changes)), key=lambda index: _worsening(entry, changes[index]), default=None)
     return ThresholdOutcome(
         attack=entry.attack,
         editor=entry.editor,
@@ -301,68 +189,60 @@ def _compare(entry: Threshold, measured: float) -> ThresholdOutcome:
         measured=measured,
         tolerance=entry.tolerance,
         side=entry.side,
-        passed=worse <= entry.tolerance,
+        passed=_worsening(entry, change) <= entry.tolerance,
         reason=entry.reason,
+        cases=len(changes),
+        cases_beyond=sum(_worsening(entry, own) > entry.tolerance for own in changes),
+        worst_case=method.cases[worst].case_id if worst is not None else "",
+        worst_change=changes[worst] if worst is not None else 0.0,
     )
 
 
-def _extractors(result: EvaluationResult) -> dict[str, str]:
-    return {metric.name: metric.extractor for metric in _gated(result) if metric.extractor}
-
-
-def _gated(result: EvaluationResult) -> list[MetricInfo]:
-    """Return the metrics that every machine has: a baseline must not depend on what is cached where."""
-    return [metric for metric in result.metrics if not metric.optional]
-
-
-def _conditions(baseline: Baseline) -> dict[str, object]:
-    return {
-        "model": baseline.model,
-        "weights": baseline.weights_sha256,
-        "dataset": baseline.dataset,
-        "dataset's content": baseline.dataset_sha256,
-        "preset": baseline.preset,
-        "number of cases": baseline.n,
-        "setting of the edits": baseline.editors,
-        "feature extractors": baseline.extractors,
-    }
-
-
-def _require_same_conditions(baseline: Baseline, result: EvaluationResult, path: Path) -> None:
-    measured = _conditions(make_baseline(result))
-    for name, recorded in _conditions(baseline).items():
-        if recorded != measured[name]:
-            raise BaselineError(
-                f"{path} was recorded with another {name}: {recorded}, this run has {measured[name]}. Compare with a "
-                "baseline of the same conditions, or record it anew with --bless."
-            )
+def _worsening(entry: Threshold, change: float) -> float:
+    return {"above": change, "below": -change, "either": abs(change)}[entry.side]
 
 
 def _merge(old: Baseline | None, new: Baseline) -> Baseline:
-    if old is None or _conditions(old) != _conditions(new):
+    # What an earlier version recorded has no seeds, so nobody knows whether they are the same.
+    if old is None or old.conditions.cases is None or differing_condition(old.conditions, new.conditions):
         return new
     measured = {(entry.attack, entry.editor) for entry in new.thresholds}
     kept = tuple(entry for entry in old.thresholds if (entry.attack, entry.editor) not in measured)
-    return new.model_copy(update={"claims": {**old.claims, **new.claims}, "thresholds": (*new.thresholds, *kept)})
+    metrics = {entry.metric for entry in kept}
+    conditions = new.conditions.model_copy(
+        update={
+            "extractors": _of(metrics, old.conditions.extractors) | new.conditions.extractors,
+            "plugins": _of(metrics, old.conditions.plugins) | new.conditions.plugins,
+        }
+    )
+    return new.model_copy(
+        update={
+            "conditions": conditions,
+            "claims": {**old.claims, **new.claims},
+            "thresholds": (*new.thresholds, *kept),
+        }
+    )
 
 
-def _differences(old: Baseline | None, new: Baseline) -> list[str]:
+def _of(metrics: set[str], facts: dict[str, str]) -> dict[str, str]:
+    return {name: fact for name, fact in facts.items() if name in metrics}
+
+
+def _differences(old: Baseline | None, new: Baseline) -> Iterator[str]:
     before = {(entry.attack, entry.editor, entry.metric): entry.value for entry in old.thresholds} if old else {}
     after = {(entry.attack, entry.editor, entry.metric): entry.value for entry in new.thresholds}
-    lines = []
     for key in sorted({*before, *after}):
-        was, now = before.get(key), after.get(key)
+        was, now = _number(before.get(key)), _number(after.get(key))
         if was != now:
-            lines.append(f"{' / '.join(key)}: {_shown(was)} → {_shown(now)}")
+            yield f"{' / '.join(key)}: {was} → {now}"
     claims_before = old.claims if old else {}
     for claim in sorted({*claims_before, *new.claims}):
         held, holds = claims_before.get(claim), new.claims.get(claim)
         if held != holds:
-            lines.append(f"{claim}: {_held(held)} → {_held(holds)}")
-    return lines
+            yield f"{claim}: {_held(held)} → {_held(holds)}"
 
 
-def _shown(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
 
 

@@ -59,6 +59,10 @@ class MetricInfo(_Frozen):
         extractor: The feature extractor or text model it used, with the hash of its weights; "" for none.
         table: Where the paper reports it: "6", "10", "figure 7", or "" for measures of this benchmark.
         optional: Whether machines without its weights leave it out; it is then no part of a baseline.
+        scale: What its tolerances are shares of, see `photoguard_eval.metrics.Metric`; None in earlier results.
+        lower_bound: Least possible value; None if unbounded, and in earlier results.
+        upper_bound: Greatest possible value; None likewise.
+        plugin: The package, module or file that it comes from, if it is not this package's; "" otherwise.
     """
 
     name: str
@@ -70,6 +74,10 @@ class MetricInfo(_Frozen):
     extractor: str = ""
     table: Literal["6", "10", "figure 7", ""] = ""
     optional: bool = False
+    scale: float | None = None
+    lower_bound: float | None = None
+    upper_bound: float | None = None
+    plugin: str = ""
 
 
 class Summary(_Frozen):
@@ -382,6 +390,11 @@ class ThresholdOutcome(_Frozen):
         side: Which side is worse: the value must not be "above" or "below" the baseline, or move to "either" side.
         passed: Whether it stayed within the tolerance.
         reason: Why the tolerance is what it is.
+        cases: How many cases were compared one by one; 0 for a set metric, and where the baseline has no scores of
+            cases.
+        cases_beyond: How many of them moved to the worse side by more than the tolerance.
+        worst_case: The case that moved furthest to the worse side; "" where none was compared.
+        worst_change: By how much its score rose or fell.
     """
 
     attack: str
@@ -393,22 +406,39 @@ class ThresholdOutcome(_Frozen):
     side: Literal["above", "below", "either"]
     passed: bool
     reason: str
+    cases: int = 0
+    cases_beyond: int = 0
+    worst_case: str = ""
+    worst_change: float = 0.0
+
+    @property
+    def cases_text(self) -> str:
+        """Which cases moved, in a few words; "" where none was compared."""
+        if not self.cases:
+            return ""
+        return f"{self.cases_beyond} of {self.cases} cases by more, most {self.worst_case} ({self.worst_change:+.3f})"
 
 
 class GateReport(_Frozen):
     """What the gate found: every claim, and every threshold if there is a baseline.
 
     Attributes:
-        baseline: File name of the baseline; "" if none was recorded for this model, dataset and preset.
+        baseline: The file that was compared with; "" if there is none for this model, dataset and preset.
         claims: All claims, those that do not hold included.
         thresholds: All thresholds.
         failures: Attacks that were stopped during the evaluation; they fail the gate.
+        ungated_metrics: Labels of the metrics of other packages that the baseline does not hold.
+        ungated_attacks: Labels of the attacks that it does not hold.
+        not_compared: Why a baseline that is there was not compared with; "" otherwise.
     """
 
     baseline: str
     claims: tuple[ClaimOutcome, ...]
     thresholds: tuple[ThresholdOutcome, ...]
     failures: tuple[FailedAttack, ...] = ()
+    ungated_metrics: tuple[str, ...] = ()
+    ungated_attacks: tuple[str, ...] = ()
+    not_compared: str = ""
 
     @property
     def passed(self) -> bool:

@@ -23,6 +23,7 @@ from photoguard_eval.metrics import (
     quality_scores,
 )
 from photoguard_eval.registry import Plugin
+from photoguard_eval.source_code import PACKAGE
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,10 @@ class Scorer:
                 extractor=self._identity(score.metric),
                 table=score.metric.table if score.subject == "edit" else "",
                 optional=score.metric.weights is not None,
+                scale=score.metric.scale,
+                lower_bound=score.metric.lower_bound,
+                upper_bound=score.metric.upper_bound,
+                plugin="" if score.plugin.source == PACKAGE else score.plugin.source,
             )
             for score in self.scores
         )

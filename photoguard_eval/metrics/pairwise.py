@@ -9,6 +9,9 @@ from photoguard_eval.metrics.base import PairwiseMetric, pair_by_pair, register_
 if TYPE_CHECKING:
     import torch
 
+DECIBELS = 20.0
+"""About what lies between edits that have nothing in common and edits that one sees no difference between, in PSNR."""
+
 
 @register_metric
 class StructuralSimilarity(PairwiseMetric):
@@ -39,6 +42,7 @@ class PeakSignalToNoiseRatio(PairwiseMetric):
     label = "PSNR"
     higher_is_more_similar = True
     upper_bound = None
+    scale = DECIBELS
     source = "10·log10(1 / MSE) over RGB; piq"
     table = "6"
 
@@ -118,6 +122,7 @@ class GradientMagnitudeSimilarityDeviation(PairwiseMetric):
     name = "gmsd"
     label = "GMSD"
     higher_is_more_similar = False
+    scale = 0.25
     minimum_size = 6
     source = "Xue et al. 2014; piq"
     table = "10"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from photoguard_eval.errors import MetricError
 from photoguard_eval.metrics.base import PairwiseMetric, pair_by_pair, register_metric
+from photoguard_eval.metrics.pairwise import DECIBELS
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ class RegionPeakSignalToNoiseRatio(PairwiseMetric):
     label = "PSNR of region"
     higher_is_more_similar = True
     upper_bound = None
+    scale = DECIBELS
     source = "10·log10(1 / MSE) over the RGB values of the edited pixels"
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from photoguard_eval.evaluation.gate import FLOOR
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
 from photoguard_eval.evaluation.statistics import concordance, holm, paired_difference, paired_p_value, ranks
+from photoguard_eval.evaluation.tolerances import FLOOR
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.naming import (
     MISSING,

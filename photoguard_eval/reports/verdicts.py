@@ -54,7 +54,8 @@ def gate_verdict(gate: GateReport) -> GateVerdict:
         )
         if count
     ]
-    return GateVerdict(gate.passed, _headline(gate, reasons), (_claims_sentence(counts, bool(gate.baseline)),))
+    details = (_claims_sentence(counts, bool(gate.baseline)), *_ungated_sentence(gate))
+    return GateVerdict(gate.passed, _headline(gate, reasons), details)
 
 
 def failed_thresholds(gate: GateReport) -> tuple[ThresholdOutcome, ...]:
@@ -108,6 +109,7 @@ def thresholds_table(result: EvaluationResult, outcomes: Sequence[ThresholdOutco
         Column("Change"),
         Column("Rule", numeric=False),
         Column("Tolerance"),
+        Column("Cases", numeric=False),
     )
     rows = tuple(
         Row((Cell(outcome.attack), Cell(outcome.editor), *_threshold_cells(result, outcome))) for outcome in outcomes
@@ -126,12 +128,15 @@ def _threshold_cells(result: EvaluationResult, outcome: ThresholdOutcome) -> tup
         Cell(number(change, decimals, signed=True)),
         Cell(_SIDES[outcome.side]),
         Cell(number(outcome.tolerance, decimals)),
+        Cell(outcome.cases_text or MISSING),
     )
 
 
 def _headline(gate: GateReport, reasons: Sequence[str]) -> str:
     if not gate.passed:
         return f"The gate fails: {', '.join(reasons)}."
+    if gate.not_compared:
+        return f"The gate compared nothing. {gate.not_compared}"
     if not gate.baseline:
         return "The gate has nothing to compare with: no baseline is recorded for this model, dataset and preset."
     return f"The gate passes: {_count(len(gate.thresholds), 'threshold')} kept ({gate.baseline}), no claim lost."
@@ -144,6 +149,12 @@ def _claims_sentence(counts: Counter[Verdict], compared: bool) -> str:
     if compared:
         parts.append(f"{counts['lost']} lost since the baseline")
     return f"Claims of the paper, measured here: {', '.join(parts)}."
+
+
+def _ungated_sentence(gate: GateReport) -> tuple[str, ...]:
+    kinds = (("metric", gate.ungated_metrics), ("attack", gate.ungated_attacks))
+    parts = [f"the {noun}{'s' if len(names) > 1 else ''} {', '.join(names)}" for noun, names in kinds if names]
+    return (f"Not in the baseline, so shown and not gated: {'; '.join(parts)}.",) if parts else ()
 
 
 def _count(count: int, noun: str) -> str:

@@ -226,6 +226,11 @@ def test_batches_of_another_size_give_nearly_the_same_scores(finished, make_requ
     for first, second in zip(before.methods, after.methods, strict=True):
         # Signs of gradients near zero turn with the order of sums; edits differ by less than half a percent in SSIM.
         assert first.metrics["ssim"].mean == pytest.approx(second.metrics["ssim"].mean, abs=0.005)
+    # So the gate, which compares case by case, keeps all of its thresholds.
+    bless(before, tmp_path / "baseline.json")
+    report = check(after, tmp_path / "baseline.json")
+    assert [outcome for outcome in report.thresholds if not outcome.passed] == []
+    assert max(abs(outcome.worst_change) for outcome in report.thresholds) > 0
 
 
 def test_a_result_is_read_as_it_was_written(finished, tmp_path):

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from photoguard_eval.evaluation.baseline import make_baseline
 from photoguard_eval.evaluation.claims import evaluate_claims
-from photoguard_eval.evaluation.gate import check, make_baseline
+from photoguard_eval.evaluation.gate import check
 from photoguard_eval.evaluation.plan import build_plan
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.store import Store

@@ -3,9 +3,13 @@ import json
 import pytest
 
 from photoguard_eval.errors import BaselineError
+from photoguard_eval.evaluation.baseline import make_baseline, read_baseline
+from photoguard_eval.evaluation.baseline_places import find_baseline
 from photoguard_eval.evaluation.claims import evaluate_claims
-from photoguard_eval.evaluation.gate import baseline_path, bless, check, make_baseline, read_baseline
+from photoguard_eval.evaluation.gate import bless, check, check_if_comparable
 from photoguard_eval.evaluation.results import EvaluationResult, FailedAttack
+from photoguard_eval.metrics import METRICS
+from photoguard_eval.reports.verdicts import gate_verdict
 
 
 def with_shift(result, attack, metric, shift):
@@ -96,7 +100,7 @@ def test_a_regression_fails_and_says_by_how_much(result, baseline, attack, metri
     assert not report.passed
     assert {outcome.metric for outcome in failed} == {metric}
     assert {outcome.side for outcome in failed} == {side}
-    assert failed[0].measured - failed[0].baseline == pytest.approx(shift)
+    assert failed[0].measured - failed[0].baseline == pytest.approx(shift, abs=2e-6)
     assert 0 < failed[0].tolerance < abs(shift)
     assert failed[0].reason
 
@@ -249,7 +253,7 @@ def test_other_settings_need_not(result, change):
 
 
 def test_without_a_baseline_every_claim_is_shown_and_nothing_fails(result):
-    assert not baseline_path(result).is_file()
+    assert find_baseline(result) is None
     report = check(result)
     assert report.baseline == ""
     assert len(report.claims) == 2 * (3 * 12 + 1)
@@ -264,8 +268,10 @@ def test_a_stopped_attack_fails_the_gate_and_is_no_baseline(result, baseline):
 
 
 def test_blessing_says_what_changed(result, baseline):
-    assert bless(result, baseline) == []
-    changes = bless(with_shift(result, "encoder", "ssim", -0.1), baseline)
+    again = bless(result, baseline)
+    assert (again.path, again.changes) == (baseline, ())
+    assert again.lines == (f"Blessed: no value changed in {baseline}.",)
+    changes = bless(with_shift(result, "encoder", "ssim", -0.1), baseline).changes
     assert len([line for line in changes if line.startswith("encoder / inpaint / ssim: ")]) == 1
     assert all("→" in line for line in changes)
 
@@ -274,7 +280,8 @@ def test_blessing_some_attacks_keeps_the_rows_of_the_others(result, baseline):
     only_noise = result.model_copy(
         update={"methods": tuple(method for method in result.methods if method.attack.name == "noise")}
     )
-    assert bless(only_noise, baseline) == []
+    assert bless(only_noise, baseline).changes == ()
+    assert check(result, baseline).passed
     assert {entry.attack for entry in read_baseline(baseline).thresholds} >= {"noise", "encoder", "original"}
 
 
@@ -303,10 +310,22 @@ def drop_metric(data):
         (drop_metric, "no value of the metric 'vsi' for noise under inpaint"),
         (lambda data: data.update(schema_version=7), "baseline schema 7"),
         (lambda data: data.update(extra=1), "is no baseline: extra"),
-        (lambda data: data.update(weights_sha256="0"), "recorded with another weights"),
-        (lambda data: data.update(preset="paper"), "recorded with another preset"),
-        (lambda data: data.update(dataset_sha256="0"), "another dataset's content"),
-        (lambda data: data["extractors"].update(fid="inception-v3"), "another feature extractors"),
+        (lambda data: data["conditions"].update(weights_sha256="0"), "recorded with another weights"),
+        (lambda data: data["conditions"].update(preset="paper"), "recorded with another preset"),
+        (lambda data: data["conditions"].update(dataset_sha256="0"), "another dataset's content"),
+        (
+            lambda data: data["conditions"]["extractors"].update(fid="inception-v3"),
+            r"another feature extractor: \{'fid': 'inception-v3'\}, this run has \{'fid': 'embedded",
+        ),
+        (
+            lambda data: data["conditions"].update(attack_seed=1),
+            "recorded with another seed of the attacks: 1, this run has 0",
+        ),
+        (
+            lambda data: data["conditions"]["edit_seeds"].update(img2img=[0, 7, 8]),
+            r"another seed of the edits under img2img, in 2 of 3 cases: 7 for dog-in-a-meadow-1, this run has 1\.",
+        ),
+        (lambda data: data["conditions"]["cases"].reverse(), "recorded with another choice of cases"),
     ],
 )
 def test_a_baseline_that_does_not_fit_is_an_error(result, baseline, change, message):
@@ -354,11 +373,128 @@ def test_a_claim_on_the_edge_is_not_recorded_as_held(result):
     assert not make_baseline(moved).claims["encoder-beats-noise/ssim/img2img"]
 
 
-def test_tolerances_are_half_a_standard_error(result):
-    threshold = next(
-        entry
-        for entry in make_baseline(result).thresholds
-        if (entry.attack, entry.editor, entry.metric) == ("encoder", "img2img", "ssim")
+def outcome_of(report, attack, editor, metric):
+    found = (
+        entry for entry in report.thresholds if (entry.attack, entry.editor, entry.metric) == (attack, editor, metric)
     )
-    summary = result.method("encoder", "img2img").metrics["ssim"]
-    assert threshold.tolerance == pytest.approx(max(0.002, 0.5 * summary.std / 3**0.5))
+    return next(found)
+
+
+def moved_by(result, attack, editor, metric, shifts):
+    """Return the result with the scores of one row moved, each case by its own."""
+    data = result.model_dump()
+    for method in data["methods"]:
+        if (method["attack"]["name"], method["editor"]) == (attack, editor):
+            for case, shift in zip(method["cases"], shifts, strict=True):
+                case["scores"][metric] += shift
+            method["metrics"][metric]["mean"] += sum(shifts) / len(shifts)
+    return EvaluationResult.model_validate(data)
+
+
+def test_a_small_loss_spread_over_the_cases_fails(result, tmp_path):
+    """The cases differ far more from one another, which is no reason to overlook a loss of the same cases."""
+    row = ("encoder", "img2img", "ssim")
+    wide = moved_by(result, *row, (-0.6, -0.3, 0.0))
+    bless(wide, tmp_path / "baseline.json")
+
+    def outcome(*shifts):
+        return outcome_of(check(moved_by(wide, *row, shifts), tmp_path / "baseline.json"), *row)
+
+    assert not outcome(0.02, 0.03, 0.01).passed
+    assert outcome(0.02, 0.03, 0.01).cases_text == "3 of 3 cases by more, most dog-in-a-meadow-1 (+0.030)"
+    assert outcome(0.004, 0.004, 0.004).passed
+    assert outcome(0.03, -0.04, 0.01).passed, "what moves to both sides is rounding"
+
+
+def test_a_failure_names_the_case_that_moved_most(result, baseline):
+    moved = moved_by(result, "encoder", "inpaint", "ssim", (-0.05, 0.3, 0.004))
+    outcome = outcome_of(check(moved, baseline), "encoder", "inpaint", "ssim")
+    assert not outcome.passed
+    assert outcome.cases_text == "1 of 3 cases by more, most dog-in-a-meadow-1 (+0.300)"
+
+
+@pytest.mark.parametrize(("attack", "share", "side"), [("noise", 0.01, "either"), ("encoder", 0.005, "above")])
+def test_tolerances_are_shares_of_the_metric_s_scale(result, attack, share, side):
+    entries = [entry for entry in make_baseline(result).thresholds if entry.attack == attack]
+    found = {entry.metric: (entry.tolerance, entry.side) for entry in entries if entry.editor == "img2img"}
+    for name, scale in (("ssim", 1), ("psnr", METRICS.find("psnr").scale), ("clip_similarity", 1)):
+        assert found[name] == (pytest.approx(share * scale), side)
+    assert METRICS.find("psnr").scale == METRICS.find("region_psnr").scale > 1
+    assert found["fid"][0] == pytest.approx(0.1 * result.method(attack, "img2img").metrics["fid"].mean, abs=0.02)
+
+
+def test_edits_of_originals_are_a_floor(result, baseline):
+    for shift, passed in ((0.009, True), (0.011, False), (-0.011, False)):
+        data = result.model_dump()
+        for case in data["originals"][0]["cases"]:
+            case["scores"]["clip_similarity"] += shift
+        report = check(EvaluationResult.model_validate(data), baseline)
+        assert outcome_of(report, "original", "inpaint", "clip_similarity").passed == passed
+
+
+def with_plugin_metric(result, name="mine", source="mymetrics 1.0", extractor=""):
+    """Return a result with a metric of another package, which is 0.5 everywhere."""
+    data = result.model_dump()
+    like = next(metric for metric in data["metrics"] if metric["name"] == "vsi")
+    more = {"name": name, "label": name.upper(), "plugin": source, "extractor": extractor}
+    data["metrics"] = [*data["metrics"], {**like, **more}]
+    for method in data["methods"]:
+        method["metrics"][name] = {"mean": 0.5}
+        for case in method["cases"]:
+            case["scores"][name] = 0.5
+    return EvaluationResult.model_validate(data)
+
+
+def test_a_metric_of_another_package_is_shown_and_not_gated(result, baseline):
+    plain = check(result, baseline)
+    report = check(with_plugin_metric(result, extractor="mine too"), baseline)
+    assert report.passed
+    assert report.ungated_metrics == ("MINE",)
+    assert report.thresholds == plain.thresholds
+    assert "Not in the baseline, so shown and not gated: the metric MINE." in gate_verdict(report).details
+    assert plain.ungated_metrics == plain.ungated_attacks == ()
+
+
+def test_a_user_s_baseline_records_it_with_its_source(result, tmp_path):
+    path = tmp_path / "mine.json"
+    measured = with_plugin_metric(result)
+    assert bless(measured, path).left_out == ()
+    assert read_baseline(path).conditions.plugins == {"mine": "mymetrics 1.0"}
+    assert {outcome.metric for outcome in check(measured, path).thresholds} > {"mine"}
+    with pytest.raises(BaselineError, match=r"has values of mine \(of mymetrics 1\.0\) for noise under inpaint"):
+        check(result, path)
+    with pytest.raises(BaselineError, match=r"another version of a metric: \{'mine': 'mymetrics 1.0'\}, this run has"):
+        check(with_plugin_metric(result, source="mymetrics 2.0"), path)
+
+
+def test_a_baseline_of_the_package_holds_its_own_metrics_alone(result, monkeypatch, tmp_path):
+    monkeypatch.setattr("photoguard_eval.resources.baselines_folder", lambda: tmp_path)
+    blessing = bless(with_plugin_metric(result))
+    assert blessing.path.parent == tmp_path
+    assert blessing.left_out == ("MINE",)
+    assert "Left out: MINE." in blessing.lines[-1]
+    assert "mine" not in blessing.path.read_text()
+    assert not any("/mine/" in claim for claim in read_baseline(blessing.path).claims)
+    assert check(result).passed
+
+
+def test_a_damaged_baseline_can_be_recorded_anew(result, baseline):
+    baseline.write_text("{")
+    blessing = bless(result, baseline)
+    assert "cannot be read" in blessing.replaced
+    assert "The earlier file was replaced: " in blessing.lines[-1]
+    assert check(result, baseline).passed
+
+
+def test_a_run_that_cannot_be_compared_is_shown_all_the_same(result, monkeypatch, tmp_path):
+    monkeypatch.setattr("photoguard_eval.resources.baselines_folder", lambda: tmp_path)
+    bless(result)
+    provenance = result.provenance.model_copy(update={"seed": 1})
+    other = result.model_copy(update={"provenance": provenance})
+    report = check_if_comparable(other)
+    assert report.thresholds == ()
+    assert {claim.verdict for claim in report.claims} <= {"holds", "not reproduced"}
+    headline = gate_verdict(report).headline
+    assert headline.startswith("The gate compared nothing. ")
+    assert "another seed of the attacks: 0, this run has 1." in headline
+    assert check_if_comparable(result).thresholds

@@ -106,6 +106,19 @@ def test_a_broken_threshold_shows_metric_baseline_measured_and_tolerance(result)
     broken = failed_thresholds(gate)
     table = thresholds_table(result, broken)
     assert [[cell.text for cell in row.cells] for row in table.rows] == [
-        ["diffusion", "inpaint", "SSIM", "0.3000", "0.4000", "+0.1000", "may not rise by more than", "0.0500"]
+        ["diffusion", "inpaint", "SSIM", "0.3000", "0.4000", "+0.1000", "may not rise by more than", "0.0500", "–"]
     ]
     assert table.notes == ("Tolerance: a reason.",)
+
+
+def test_a_broken_threshold_shows_how_many_cases_moved(result):
+    moved = {"cases": 12, "cases_beyond": 7, "worst_case": "cat-1", "worst_change": 0.25}
+    table = thresholds_table(result, [threshold(passed=False).model_copy(update=moved)])
+    assert table.rows[0].cells[-1].text == "7 of 12 cases by more, most cat-1 (+0.250)"
+
+
+def test_what_the_baseline_does_not_hold_is_named():
+    gate = gate_of(ungated_metrics=("A", "B"), ungated_attacks=("mine",))
+    assert gate_verdict(gate).details[1:] == (
+        "Not in the baseline, so shown and not gated: the metrics A, B; the attack mine.",
+    )
