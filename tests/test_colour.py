@@ -92,7 +92,7 @@ def test_a_profile_that_cannot_be_used_is_ignored_and_said(tmp_path, damaged):
 
 def test_other_notes_on_colour_are_said_and_not_applied(tmp_path):
     adobe = Image.Exif()
-    adobe.get_ifd(0x8769)[0xA001] = 65535
+    adobe[0x8769] = {0xA001: 65535}
     notes = PngImagePlugin.PngInfo()
     notes.add(b"gAMA", (100_000).to_bytes(4, "big"))
     srgb = PngImagePlugin.PngInfo()

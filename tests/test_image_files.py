@@ -52,7 +52,7 @@ def test_long_notes_in_a_png_do_not_keep_it_from_being_read(tmp_path, kind, afte
     notes.add(kind.encode(), head + (b"\0" if kind == "zTXt" else b"\0\0\0") + long, after_the_pixels)
     path = tmp_path / "a.png"
     IMAGE.save(path, pnginfo=notes)
-    with pytest.raises(ValueError, match="too large"), Image.open(path) as image:
+    with pytest.raises(ValueError, match=r"(?i)too large"), Image.open(path) as image:
         image.load()
     assert (levels(path) == PIXELS).all()
     assert read_size(path) == (4, 8)

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.randomness import CaseGenerators, derive_seed
 
 
@@ -20,3 +22,9 @@ def test_uniform_stays_in_its_range():
     values = CaseGenerators.from_seeds([0]).uniform((10_000,), -2, 3, torch.zeros(1))
     assert -2 <= values.min() < -1.9
     assert 2.9 < values.max() < 3
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64])
+def test_what_no_generator_takes_is_no_seed(seed):
+    with pytest.raises(ConfigurationError, match=f"The seed is {seed}; expected a whole number from 0 to 2⁶³ − 1"):
+        CaseGenerators.from_seeds([0, seed])

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import unicodedata
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal
@@ -246,6 +247,15 @@ def test_a_folder_of_images_stands_for_an_attack(tmp_path):
     before = plugin.inputs
     write_image(tmp_path / "fox.png", random_images(1, seed=1))
     assert ATTACKS.create(str(tmp_path)).inputs != before
+
+
+def test_a_folder_of_images_is_read_whatever_case_and_accents_its_names_have(tmp_path):
+    image = random_images(1)
+    write_image(tmp_path / f"{unicodedata.normalize('NFD', 'café')}.PNG", image)
+    (tmp_path / "._fox.png").write_bytes(b"no image")
+    batch = AttackBatch(image, image[:, :1] * 0, None, ("café",), InpaintEditor(), EditSettings())
+    attack = ATTACKS.create(str(tmp_path)).instance
+    assert torch.equal(attack.perturb(tiny_model(), batch, CaseGenerators.from_seeds([0])), image)
 
 
 def test_the_example_runs_from_its_file_and_keeps_its_budget():

@@ -162,7 +162,7 @@ class Evaluation:
                 require_multiple(case.image(), self._model.size_multiple, case.id)
             if any(planned.plugin.instance.reads_mask for planned in self.plan.editors.values()):
                 for case in {case.image_id: case for case in self.plan.cases}.values():
-                    require_latent_mask(case.mask(), self._model.downscale_factor, case.id)
+                    require_latent_mask(case.mask(), self._model.downscale_factor, case.image_id)
             sizes = {case.size() for case in self.plan.cases}
             for method in self.plan.methods:
                 editor = self.plan.editors[method.editor].plugin.instance

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 
 from photoguard_eval.cases import load_dataset
 from photoguard_eval.diffusion import LatentDiffusion
@@ -18,6 +20,7 @@ from photoguard_eval.evaluation.results import read_result, write_result
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.evaluation.workers import evaluate as evaluate_in_processes
+from photoguard_eval.files import sha256_of_file
 from photoguard_eval.images import write_image
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
@@ -202,20 +205,29 @@ def test_a_folder_of_finished_images_scores_as_its_attack(finished, make_request
     assert [case.scores for case in row.cases] == [case.scores for case in method.cases]
 
 
-def test_an_image_that_does_not_fit_the_model_is_refused_by_name(make_request, small_dataset, tmp_path):
-    import json
-
-    from PIL import Image
-
-    from photoguard_eval.files import sha256_of_file
-
-    folder = shutil.copytree(small_dataset, tmp_path / "odd")
+def spoiled(dataset, folder, change):
+    """Copy a dataset and change the files of its first image: `change` is given the kind of each, and the picture."""
+    shutil.copytree(dataset, folder)
     rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-    for kind in ("file_name", "mask_file_name"):
+    for kind, digest in (("file_name", "sha256"), ("mask_file_name", "mask_sha256")):
         path = folder / rows[0][kind]
-        Image.open(path).crop((0, 0, 60, 60)).save(path)
-        rows[0]["sha256" if kind == "file_name" else "mask_sha256"] = sha256_of_file(path)
+        with Image.open(path) as picture:
+            change(kind, picture).save(path)
+        rows[0][digest] = sha256_of_file(path)
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_a_mask_between_the_latents_is_refused_before_any_work(make_request, small_dataset, tmp_path):
+    thin = Image.new("L", (64, 64))
+    thin.paste(255, (0, 1, 64, 2))
+    folder = spoiled(small_dataset, tmp_path / "thin", lambda kind, picture: thin if "mask" in kind else picture)
+    with pytest.raises(InvalidImageError, match=r"dog-in-a-meadow: the mask's region is too thin"):
+        evaluate(make_request(dataset=str(folder)), tmp_path / "store")
+
+
+def test_an_image_that_does_not_fit_the_model_is_refused_by_name(make_request, small_dataset, tmp_path):
+    folder = spoiled(small_dataset, tmp_path / "odd", lambda _kind, picture: picture.crop((0, 0, 60, 60)))
     with pytest.raises(InvalidImageError, match=r"-0 is 60 × 60, but the model needs .* multiples of 16"):
         evaluate(make_request(dataset=str(folder)), tmp_path / "store")
 

@@ -11,7 +11,9 @@ from photoguard_eval.errors import ModelError
 from photoguard_eval.evaluation import accounting, execution
 from photoguard_eval.evaluation.accounting import GIBIBYTE, AttackCost, EditCost, UncountableError, count_attack
 from photoguard_eval.evaluation.memory import HEADROOM, batch_sizes, free_memory, is_out_of_memory
-from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.plan import Plan, build_plan
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.store import Store
 from tests.conftest import evaluate
 from tests.evaluation.test_execution import pictures
 
@@ -112,6 +114,15 @@ def test_an_evaluation_asks_for_the_memory_and_keeps_to_it(make_request, monkeyp
     sizes = {method.attack.name: method.cost.batch_size for method in result.methods if method.editor == "inpaint"}
     assert sizes["diffusion"] == 1
     assert sizes["noise"] == 2
+
+
+def test_a_large_model_keeps_to_the_memory_of_a_processor(make_request, monkeypatch, tmp_path, counted):
+    monkeypatch.setattr(execution, "available_memory", lambda: usable(5))
+    monkeypatch.setattr(Plan, "embedded_model", False)
+    plan = build_plan(make_request(attacks=("noise", "diffusion,steps=2")))
+    evaluation = execution.Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
+    sizes = [evaluation._sizes_of(method) for method in plan.methods if method.editor == "inpaint"]
+    assert [size.immunize for size in sizes] == [12, 1]
 
 
 def running_out(monkeypatch, fits):

@@ -41,12 +41,12 @@ def free(monkeypatch):
 @pytest.mark.parametrize(("attack", "what"), [(EncoderAttack(), "The attack encoder"), (None, "An edit")])
 def test_a_phone_s_photograph_is_refused_with_what_it_takes(editing, counted, free, attack, what):
     workload = Workload(editing, attack)
-    free(13.5)
+    free(15.5)
     with pytest.raises(
-        ModelError, match=rf"{what} with inpaint-a takes about 12\.\d GiB .* IMG\.jpg of 4032 × 3024, and 11\.5"
+        ModelError, match=rf"{what} with inpaint-a takes about 14\.\d GiB .* IMG\.jpg of 4032 × 3024, and 13\.2"
     ):
         require_memory(workload, {"small.png": (64, 64), "IMG.jpg": PHONE})
-    free(16)
+    free(18)
     require_memory(workload, {"small.png": (64, 64), "IMG.jpg": PHONE})
 
 
