@@ -7,11 +7,17 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
+import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from photoguard_eval.errors import StoreError
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.tmp")
+"""What `write_atomically` calls a file until it is whole."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -37,6 +43,37 @@ def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+STALE_SECONDS = 24 * 3600
+"""A file takes seconds to write: a temporary one of this age is left over from a run that was killed."""
+
+
+def is_temporary(path: Path, name: str | None = None) -> bool:
+    """Tell whether a file is one that `write_atomically` has not renamed yet.
+
+    Args:
+        path: The file.
+        name: What it would be renamed to; by default anything.
+    """
+    found = _TEMPORARY.fullmatch(path.name)
+    return found is not None and name in (None, found["name"])
+
+
+def remove_stale_temporaries(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove what killed runs left half written in a folder and all below it, and nothing of a run that goes on.
+
+    Args:
+        folder: The folder.
+        names: Names of the files that were to be written; by default all.
+    """
+    oldest = time.time() - STALE_SECONDS
+    for path in folder.rglob(".*.tmp"):
+        if is_temporary(path) and (names is None or any(is_temporary(path, name) for name in names)):
+            # Another run may remove it at the same moment.
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

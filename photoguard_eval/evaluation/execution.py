@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
 from photoguard_eval.errors import AttackError, ModelError
+from photoguard_eval.evaluation.artifacts import ImmunizedFacts
 from photoguard_eval.evaluation.inputs import edit_settings, library_versions
 from photoguard_eval.evaluation.memory import (
     BatchSizes,
@@ -49,7 +50,7 @@ from photoguard_eval.evaluation.results import (
 )
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.statistics import summarize
-from photoguard_eval.evaluation.store import Store
+from photoguard_eval.evaluation.store import Store, damaged_meanwhile
 from photoguard_eval.images import decode_png, encode_png, require_multiple, to_8bit
 from photoguard_eval.masks import require_latent_mask
 from photoguard_eval.randomness import CaseGenerators
@@ -131,10 +132,8 @@ class Evaluation:
 
     def missing(self) -> int:
         """Return how many images the store lacks."""
-        keys = {
-            cell.key for method in self.plan.all_methods for cells in (method.immunize, method.edits) for cell in cells
-        }
-        return sum(self.store.image(key) is None for key in keys)
+        kinds = {cell.key: cell.facts for method in self.plan.all_methods for cell in method.cells}
+        return sum(self.store.image(key, kind) is None for key, kind in kinds.items())
 
     @cached_property
     def _rows(self) -> list[tuple[str, str]]:
@@ -147,7 +146,7 @@ class Evaluation:
             if method.attack
             and method.attack.label not in self._failures
             # The failure may be another process's.
-            and all(self.store.facts(cell.key) is not None for cell in method.immunize)
+            and all(self.store.facts(cell.key, ImmunizedFacts) is not None for cell in method.immunize)
         ]
 
     @property
@@ -196,12 +195,9 @@ class Evaluation:
         finished = immunize(attack.instance, self.model, batch, generators, meter)
         cost = Cost(**meter.cost(len(cells)), batch_size=len(cells))
         for cell, immunized in zip(cells, finished, strict=True):
-            facts = {
-                "linf_levels": immunized.perturbation.linf_levels,
-                "rms_levels": immunized.perturbation.rms_levels,
-                "cost": cost.model_dump(mode="json"),
-            }
-            self.store.put_image(cell.key, immunized.png, facts)
+            change = immunized.perturbation
+            facts = ImmunizedFacts(linf_levels=change.linf_levels, rms_levels=change.rms_levels, cost=cost)
+            self.store.put_image(cell.key, immunized.png, facts.model_dump(mode="json"))
             self.computed += 1
 
     def edit(self, method: Method) -> None:
@@ -223,7 +219,7 @@ class Evaluation:
         run: Callable[[Sequence[Cell]], None],
     ) -> None:
         """Run this process's share of what the store lacks, once in smaller batches where a GPU's memory runs out."""
-        missing = {cell.key for cell in cells if self.store.image(cell.key) is None}
+        missing = {cell.key for cell in cells if self.store.image(cell.key, cell.facts) is None}
         batches = _batches(cells, size()) if missing else []
         # By the plan alone, so that processes that see the others' results at different times leave nothing out.
         first = (self.share.index - self._rows.index(row_of(method))) % self.share.count
@@ -287,7 +283,9 @@ class Evaluation:
 
     def _immunized(self, cell: EditCell) -> torch.Tensor:
         png = self.store.image(cell.immunized)
-        assert png is not None, "an image is immunized before it is edited"
+        if png is None:
+            # It was immunized before it is edited.
+            raise damaged_meanwhile(self.store, cell.immunized)
         return decode_png(png)
 
     def _provenance(self) -> Provenance:
@@ -351,7 +349,7 @@ class Evaluation:
             set_value = scorer.set_score(method, score)
             if set_value is not None:
                 metrics[score.name] = Summary(mean=set_value)
-        facts = {cell.key: self.store.facts(cell.key) or {} for cell in method.immunize}
+        facts = {cell.key: self._facts(cell) for cell in method.immunize}
         cases = tuple(
             _case_result(cell, facts.get(cell.immunized), scores)
             for cell, scores in zip(method.edits, by_case, strict=True)
@@ -363,8 +361,14 @@ class Evaluation:
             n=len(cases),
             metrics=metrics,
             cases=cases,
-            cost=_mean_cost([Cost.model_validate(fact["cost"]) for fact in facts.values()]),
+            cost=_mean_cost([fact.cost for fact in facts.values()]),
         )
+
+    def _facts(self, cell: ImmunizeCell) -> ImmunizedFacts:
+        facts = self.store.facts(cell.key, ImmunizedFacts)
+        if facts is None:
+            raise damaged_meanwhile(self.store, cell.key)
+        return facts
 
 
 def _batches(cells: Sequence[Cell], size: int) -> list[Sequence[Cell]]:
@@ -425,13 +429,13 @@ def _attack_info(attack: Plugin[Attack]) -> AttackInfo:
     )
 
 
-def _case_result(cell: EditCell, facts: dict[str, Any] | None, scores: dict[str, float]) -> CaseResult:
+def _case_result(cell: EditCell, facts: ImmunizedFacts | None, scores: dict[str, float]) -> CaseResult:
     return CaseResult(
         case_id=cell.case.id,
         immunized=cell.immunized,
         edit=cell.key,
-        linf_levels=facts["linf_levels"] if facts else 0.0,
-        rms_levels=facts["rms_levels"] if facts else 0.0,
+        linf_levels=facts.linf_levels if facts else 0.0,
+        rms_levels=facts.rms_levels if facts else 0.0,
         scores=scores,
     )
 

@@ -205,4 +205,4 @@ def _with_steps(attack: Attack, steps: int) -> Attack:
 
 
 def _lacking(store: Store, cells: Sequence[ImmunizeCell] | Sequence[EditCell]) -> int:
-    return sum(store.image(cell.key) is None for cell in cells)
+    return sum(store.image(cell.key, cell.facts) is None for cell in cells)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
@@ -25,6 +26,7 @@ from photoguard_eval.diffusion import (
     load_model,
 )
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
+from photoguard_eval.evaluation.artifacts import EditFacts, Facts, ImmunizedFacts
 from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs, Placement, edit_key
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
 from photoguard_eval.evaluation.results import REFERENCES, row_label
@@ -115,6 +117,8 @@ class EvaluationRequest:
 class ImmunizeCell:
     """An image to immunize. The prompts of an image share it, unless the attack sees the prompt."""
 
+    facts: ClassVar[type[Facts]] = ImmunizedFacts
+
     id: str
     case: EditCase
     key: str
@@ -130,7 +134,10 @@ class EditCell:
         seed: The seed of the edit.
         key: Of the edit's artifact.
         immunized: Key of the immunized image; "" for an edit of the original.
+        facts: What the store must know of it.
     """
+
+    facts: ClassVar[type[Facts]] = EditFacts
 
     case: EditCase
     seed: int
@@ -160,6 +167,11 @@ class Method:
     def label(self) -> str:
         """Label of the attack, or the name of a row of unprotected images."""
         return row_label(self.attack.label if self.attack else None, self.rerolled)
+
+    @property
+    def cells(self) -> tuple[ImmunizeCell | EditCell, ...]:
+        """All images of the row."""
+        return (*self.immunize, *self.edits)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from photoguard_eval.cases import EditCase
-from photoguard_eval.errors import StoreError
+from photoguard_eval.evaluation.artifacts import CaseScores, SetScore
 from photoguard_eval.evaluation.inputs import code_fingerprint, library_versions
 from photoguard_eval.evaluation.plan import EditCell, Method, Plan
 from photoguard_eval.evaluation.results import MetricInfo
-from photoguard_eval.evaluation.store import Store
+from photoguard_eval.evaluation.store import Store, damaged_meanwhile
 from photoguard_eval.files import sha256_of_json
 from photoguard_eval.images import decode_png
 from photoguard_eval.metrics import (
@@ -72,13 +72,18 @@ def _applies(score: Score, method: Method) -> bool:
 
 
 class Scorer:
-    """Computes the scores of methods, or reads them from the store."""
+    """Computes the scores of methods, or reads them from the store.
+
+    It holds the decoded images of one method at a time, beside the edits of the originals that they are compared with:
+    the memory that it takes does not grow with the number of methods.
+    """
 
     def __init__(self, plan: Plan, store: Store) -> None:
         """Take all registered metrics whose weights are there, and that there are enough cases for."""
         self._plan = plan
         self._store = store
         self._images: dict[str, torch.Tensor] = {}
+        self._held: frozenset[str] = frozenset()
         self._features: dict[str, torch.Tensor] = {}
         classes = METRICS.classes().items()
         plugins = [
@@ -118,11 +123,15 @@ class Scorer:
         if isinstance(score.metric, DistributionMetric) or not _applies(score, method):
             return None
         key = self._key(method, score)
-        stored = self._store.values(key)
+        stored = self._store.values(key, CaseScores)
+        if stored is not None and len(stored.values) != len(method.edits):
+            self._store.damaged.append(key)
+            stored = None
         if stored is None:
-            stored = {"values": self._compute(method, score)}
-            self._store.put_values(key, stored)
-        return [float(value) for value in stored["values"]]
+            self._hold(method)
+            stored = CaseScores(values=self._compute(method, score))
+            self._store.put_values(key, stored.model_dump(mode="json"))
+        return stored.values
 
     def set_score(self, method: Method, score: Score) -> float | None:
         """Return a set metric of a method; None where the column is no set metric or does not apply."""
@@ -131,13 +140,13 @@ class Scorer:
         if _needs_more(type(score.metric), len(method.edits)):
             return None
         key = self._key(method, score)
-        stored = self._store.values(key)
+        stored = self._store.values(key, SetScore)
         if stored is None:
             edits = self.edit_features(method)
-            originals = self.edit_features(self._plan.original(method.editor))
-            stored = {"value": score.metric.compute(edits, originals)}
-            self._store.put_values(key, stored)
-        return float(stored["value"])
+            originals = self._features_of_edits(self._plan.original(method.editor).edits)
+            stored = SetScore(value=score.metric.compute(edits, originals))
+            self._store.put_values(key, stored.model_dump(mode="json"))
+        return stored.value
 
     def _key(self, method: Method, score: Score) -> str:
         cases = [[cell.key, cell.immunized, cell.case.mask_sha256, cell.case.prompt] for cell in method.edits]
@@ -193,18 +202,23 @@ class Scorer:
 
         Those of an edit are computed once, whatever compares it.
         """
+        self._hold(method)
+        return self._features_of_edits(method.edits)
+
+    def _features_of_edits(self, cells: Sequence[EditCell]) -> torch.Tensor:
         import torch
 
-        missing = [cell for cell in method.edits if cell.key not in self._features]
+        missing = [cell for cell in cells if cell.key not in self._features]
         if missing:
             rows = self._features_of(self._edits(missing))
             self._features.update(zip((cell.key for cell in missing), rows, strict=True))
-        return torch.stack([self._features[cell.key] for cell in method.edits])
+        return torch.stack([self._features[cell.key] for cell in cells])
 
     def qualities(self, method: Method) -> list[float]:
         """Return the quality of a method's edits by themselves, one per case."""
         import torch
 
+        self._hold(method)
         edits = self._edits(method.edits)
         scores: dict[int, float] = {}
         for batch in self._batches(edits):
@@ -241,13 +255,19 @@ class Scorer:
     def _immunized(self, method: Method) -> list[torch.Tensor]:
         return [self._decoded(cell.immunized) for cell in method.edits]
 
+    def _hold(self, method: Method) -> None:
+        """Let go of all images but those that a method's scores are computed from."""
+        cells = (*method.edits, *self._plan.original(method.editor).edits)
+        held = frozenset(key for cell in cells for key in (cell.key, cell.immunized))
+        if held != self._held:
+            self._held = held
+            self._images = {key: image for key, image in self._images.items() if key in held}
+
     def _decoded(self, key: str) -> torch.Tensor:
         if key not in self._images:
             png = self._store.image(key)
             if png is None:
-                raise StoreError(
-                    f"The image {key[:16]}… in {self._store.path} was damaged while the run went on. Run it again."
-                )
+                raise damaged_meanwhile(self._store, key)
             self._images[key] = decode_png(png)
         return self._images[key]
 

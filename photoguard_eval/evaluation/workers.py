@@ -20,6 +20,7 @@ from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import EvaluationResult
 from photoguard_eval.evaluation.store import Store
+from photoguard_eval.files import remove_stale_temporaries
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -46,6 +47,7 @@ def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationRe
     Raises:
         PhotoguardError: See `Evaluation.run`; or if a process failed. Everything that was finished stays in the store.
     """
+    remove_stale_temporaries(store.path)
     evaluation = Evaluation(plan, store, progress)
     environments = worker_environments(plan.request, os.environ)
     missing = evaluation.missing() if len(environments) > 1 else 0

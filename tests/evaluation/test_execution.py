@@ -283,7 +283,7 @@ def test_features_of_an_edit_are_computed_once_for_all_metrics(finished, make_re
         return compute(self, images)
 
     monkeypatch.setattr(EmbeddedClipFeatures, "features", features)
-    monkeypatch.setattr(Store, "values", lambda self, key: None)
+    monkeypatch.setattr(Store, "values", lambda self, key, kind: None)
     monkeypatch.setattr(Store, "put_values", lambda self, key, values: None)
     for method in plan.methods:
         for score in scorer.scores:

@@ -1,9 +1,15 @@
 """What is compared with what: each column of a finished evaluation against the metric on the stored images."""
 
+import shutil
+import weakref
+
 import pytest
 import torch
 
+from photoguard_eval.evaluation.execution import Evaluation
 from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.progress import Progress
+from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.images import decode_png
 from photoguard_eval.metrics import METRICS
@@ -84,3 +90,46 @@ def test_similarity_to_the_prompt_is_the_case_s_own(finished, images, make_reque
         (expected,) = metric.compute(clip, edit, (case.prompt,), ("case",))
         found = measured(finished[1], "encoder", "inpaint", number, "clip_similarity")
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_scoring_holds_the_images_of_one_row_and_gives_the_same_scores(finished, make_request, tmp_path, monkeypatch):
+    """What is decoded lives as long as its row: the edits, the immunized images and the originals' edits."""
+    folder, result = finished
+    store, plan = Store(shutil.copytree(folder, tmp_path / "store")), build_plan(make_request())
+    for path in (store.path / "artifacts").rglob("*.json"):
+        if not path.with_suffix(".png").exists():
+            path.unlink()
+    alive, most = weakref.WeakSet(), 0
+
+    class Decoded:
+        """Compares by identity, as tensors do not."""
+
+    def decode(png):
+        nonlocal most
+        image = decode_png(png)
+        image.token = Decoded()
+        alive.add(image.token)
+        most = max(most, len(alive))
+        return image
+
+    monkeypatch.setattr("photoguard_eval.evaluation.scoring.decode_png", decode)
+    again = Evaluation(plan, store, Progress(quiet=True)).run()
+    for before, after in zip(result.methods, again.methods, strict=True):
+        assert [case.scores for case in after.cases] == [case.scores for case in before.cases]
+        assert {name: value.mean for name, value in after.metrics.items()} == {
+            name: value.mean for name, value in before.metrics.items()
+        }
+    cases = len(plan.cases)
+    assert 2 * cases < most <= 3 * cases < cases * len(plan.methods)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, "0.5"], []])
+def test_scores_of_another_shape_are_computed_again(finished, make_request, tmp_path, values):
+    folder, result = finished
+    store, plan = Store(shutil.copytree(folder, tmp_path / "store")), build_plan(make_request())
+    scorer, method = Scorer(plan, store), plan.methods[0]
+    score = next(score for score in scorer.scores if score.name == "ssim")
+    key = scorer._key(method, score)
+    store.put_values(key, {"values": values})
+    assert scorer.case_scores(method, score) == [case.scores["ssim"] for case in result.methods[0].cases]
+    assert store.damaged == [key]
