@@ -13,7 +13,7 @@ from pathlib import Path
 
 from photoguard_eval.cases import COMMON_FACTOR, METADATA, Dataset, load_dataset, read_rows
 from photoguard_eval.errors import ConfigurationError, DatasetError
-from photoguard_eval.files import sha256_of_file, write_atomically
+from photoguard_eval.files import read_text, sha256_of_file, write_atomically
 from photoguard_eval.folders import FolderOfImages, by_name, composed, look_into, mask_of, name_of
 from photoguard_eval.images import encode_png, read_image, require_same_size, to_8bit, write_image
 from photoguard_eval.inspection import some
@@ -147,7 +147,7 @@ def resize_dataset(name_or_path: str, folder: Path, side: int) -> Dataset:
             rows.append({**row.model_dump(mode="json"), **_with_hashes(made, names)})
         _write_rows(made, rows)
         card = dataset.path / "README.md"
-        before = card.read_text(encoding="utf-8") if card.is_file() else f"# {dataset.name}\n"
+        before = read_text(card) if card.is_file() else f"# {dataset.name}\n"
         note = f"\nThis copy was resized to {side} pixels: `photoguard-eval dataset resize`.\n"
         write_atomically(made / "README.md", (before + note).encode())
     return load_dataset(str(folder))

@@ -6,7 +6,6 @@ the images and masks it names, and a card (`README.md`). Each prompt of an image
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from photoguard_eval import resources
-from photoguard_eval.errors import ConfigurationError, DatasetError, UnknownNameError
-from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.errors import ConfigurationError, DatasetError, UnknownNameError, UnreadableFileError
+from photoguard_eval.files import parse_json, read_text, sha256_of_file, sha256_of_json
 from photoguard_eval.folders import find_file, name_of
 from photoguard_eval.image_files import read_size
 from photoguard_eval.images import read_image, require_same_size
@@ -216,26 +215,23 @@ def read_rows(path: Path) -> list[tuple[int, MetadataRow]]:
     """Read a file of metadata: each row with the number of its line.
 
     Raises:
-        DatasetError: If it is not UTF-8, empty, or a line breaks the form.
+        DatasetError: If it cannot be read, is not UTF-8, empty, or a line breaks the form.
     """
     try:
-        # Some editors begin a file with a byte order mark.
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
-        ) from error
+        text = read_text(path)
+    except UnreadableFileError as error:
+        raise DatasetError(str(error)) from error
     rows = []
     # Not splitlines(), which would also break a line at separators that JSON allows within a string.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            rows.append((number, MetadataRow.model_validate(json.loads(line))))
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{path}, line {number}: not a JSON object ({error.msg}).") from error
+            rows.append((number, MetadataRow.model_validate(parse_json(line))))
         except ValidationError as error:
             raise DatasetError(f"{path}, line {number}: {_describe(error)}") from error
+        except ValueError as error:
+            raise DatasetError(f"{path}, line {number}: not a JSON object ({error}).") from error
     if not rows:
         raise DatasetError(f"{path} is empty; expected one JSON object per image.")
     return rows

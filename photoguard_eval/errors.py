@@ -52,6 +52,10 @@ class InvalidImageError(PhotoguardError):
     """An image or mask is missing, unreadable, of the wrong size or of an unsupported mode."""
 
 
+class UnreadableFileError(PhotoguardError):
+    """A file or folder is there, or should be, and the system does not let it be read or written."""
+
+
 class DatasetError(PhotoguardError):
     """A dataset folder breaks the format: metadata, paths or hashes."""
 

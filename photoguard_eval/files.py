@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, hashes and the one canonical form of JSON."""
+"""Files that are whole or absent: atomic writes, hashes, locks and the one canonical form of JSON."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from photoguard_eval.errors import StoreError
+from photoguard_eval.errors import ConfigurationError, StoreError, UnreadableFileError
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.tmp")
 """What `write_atomically` calls a file until it is whole."""
@@ -40,9 +40,59 @@ def sha256_of_json(value: Any) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file's content in hexadecimal.
+
+    Raises:
+        UnreadableFileError: If the file cannot be read.
+    """
+    with named_in_errors(), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """Read a file of text, without the byte order mark that some editors begin it with.
+
+    Raises:
+        UnreadableFileError: If it cannot be read, or is not UTF-8.
+    """
+    with named_in_errors():
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFileError(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: If it is none, or is nested deeper than anything that is meant to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+@contextlib.contextmanager
+def named_in_errors() -> Iterator[None]:
+    """Say which file the system refuses to read or write, and what to do, in place of its own errors.
+
+    Raises:
+        UnreadableFileError: If it refuses one.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise UnreadableFileError(
+            f"{error.filename} cannot be read or written: {error.strerror or error}. Check that it is what it should "
+            "be, a file or a folder, and its permissions."
+        ) from error
 
 
 STALE_SECONDS = 24 * 3600
@@ -113,3 +163,52 @@ def write_atomically(path: Path, data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path, option: str) -> None:
+    """Check that files can be written in a folder, before the work whose results go there.
+
+    Args:
+        folder: The folder; it is made if it is not there.
+        option: The option that names it.
+
+    Raises:
+        StoreError: If they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written: {error.strerror or error}. Give another folder with {option}."
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[IO[str]]:
+    """Wait for a file's lock and hold it; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        path: The file; it is made if it is not there.
+
+    Yields:
+        The file, open for reading and writing.
+
+    Raises:
+        ConfigurationError: If the system has no such locks.
+        UnreadableFileError: If the file cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise ConfigurationError(
+            "This system has no file locks, by which several processes of pytest take turns. Leave -n out; --workers "
+            "lets several processes share the work."
+        ) from None
+    with named_in_errors():
+        file = path.open("a+", encoding="utf-8")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file

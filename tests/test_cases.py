@@ -1,10 +1,18 @@
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from photoguard_eval import load_dataset, resources
-from photoguard_eval.errors import ConfigurationError, DatasetError, InvalidImageError, UnknownNameError
+from photoguard_eval.errors import (
+    ConfigurationError,
+    DatasetError,
+    InvalidImageError,
+    PhotoguardError,
+    UnknownNameError,
+)
 from photoguard_eval.files import sha256_of_file
 
 SHIPPED = resources.datasets_folder() / "emoji-scenes"
@@ -197,3 +205,22 @@ def test_a_mask_that_does_not_fit_is_refused_with_the_case(folder):
     Image.new("L", (64, 64), 255).save(case.mask_path)
     with pytest.raises(InvalidImageError, match=f"{case.id}: the mask edits every pixel"):
         case.mask()
+
+
+@pytest.mark.parametrize("name", ["metadata", "image"])
+def test_a_file_of_a_dataset_that_the_system_does_not_let_be_read_is_named(folder, monkeypatch, name):
+    dataset = load_dataset(str(folder))
+    path = folder / "metadata.jsonl" if name == "metadata" else dataset.cases[0].image_path
+
+    def refuse(mode):
+        def open_file(self, *arguments, **options):
+            if self == path:
+                raise PermissionError(errno.EACCES, "Permission denied", str(self))
+            return mode(self, *arguments, **options)
+
+        return open_file
+
+    monkeypatch.setattr(Path, "open", refuse(Path.open))
+    monkeypatch.setattr(Path, "read_bytes", refuse(Path.read_bytes))
+    with pytest.raises(PhotoguardError, match=rf"{path.name} cannot be read or written: Permission denied"):
+        load_dataset(str(folder))

@@ -6,7 +6,6 @@ images out, which would count as a protected edit.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -26,8 +25,8 @@ from photoguard_eval.diffusion.weights import (
     refuse_pickles,
     variant_of,
 )
-from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
-from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError, UnreadableFileError
+from photoguard_eval.files import parse_json, read_text, sha256_of_file, sha256_of_json
 
 if TYPE_CHECKING:
     import torch
@@ -412,8 +411,8 @@ def _config(folder: Path, component: str) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = parse_json(read_text(path))
+    except (UnreadableFileError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}). Restore it from the checkpoint.") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds no JSON object. Restore it from the checkpoint.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
@@ -15,7 +14,8 @@ from photoguard_eval.errors import StoreError
 from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs
 from photoguard_eval.evaluation.photographs import Photograph
 from photoguard_eval.evaluation.progress import Progress
-from photoguard_eval.files import sha256_of_bytes, sha256_of_file, write_atomically
+from photoguard_eval.evaluation.records import Facts, Records
+from photoguard_eval.files import remove_stale_temporaries, sha256_of_bytes, sha256_of_file, write_atomically
 from photoguard_eval.images import require_multiple
 from photoguard_eval.masks import require_latent_mask
 from photoguard_eval.randomness import CaseGenerators
@@ -24,13 +24,8 @@ from photoguard_eval.registry import Plugin
 if TYPE_CHECKING:
     from photoguard_eval.diffusion import LatentDiffusion
 
-RECORDS = "immunized.jsonl"
-"""In the folder of the immunized images: a line for each, with what it was made from and what was measured."""
-
 AT_ONCE_ON_PROCESSOR = 12
 """Edits of an image that run at once there, for attacks that repeat them; on a GPU one edit of an image fills it."""
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -96,51 +91,41 @@ def immunize_photographs(
             require_latent_mask(mask, model.downscale_factor, str(photograph.mask))
         sizes.add((image.shape[-2], image.shape[-1]))
     recipe.attack.instance.require_support(model, recipe.editing.editor.instance, sizes)
-    records = read_records(folder) if folder else {}
+    records = None if folder is None else Records(folder)
     inputs = {photograph.name: recipe.inputs(photograph) for photograph in photographs}
     keys = {name: its.key for name, its in inputs.items()}
-    finished = {
-        photograph.name: records[photograph.name]
-        for photograph in photographs
-        if _is_finished(photograph, records.get(photograph.name), keys[photograph.name])
-    }
-    if folder:
-        _require_free_outputs(photographs, records)
+    finished: dict[str, Facts] = {}
+    if folder is not None and records is not None:
+        finished = {
+            photograph.name: records.finished[photograph.name]
+            for photograph in photographs
+            if _is_finished(photograph, records.finished.get(photograph.name), keys[photograph.name])
+        }
+        _require_free_outputs(photographs, records.claimed)
+        remove_stale_temporaries(folder, {photograph.output.name for photograph in photographs})
     todo = [photograph for photograph in photographs if photograph.name not in finished]
+    if records is not None:
+        records.claim(photograph.name for photograph in todo)
     with progress.stage(f"{recipe.attack.label}: immunize", len(todo)) as stage:
         for photograph in todo:
             facts = _immunize_one(photograph, inputs[photograph.name], model)
             finished[photograph.name] = {**facts, "key": keys[photograph.name]}
-            if folder:
-                _append_record(folder, photograph.name, finished[photograph.name])
+            if records is not None:
+                records.add(photograph.name, finished[photograph.name])
             stage.advance(1)
     return [finished[photograph.name] for photograph in photographs]
 
 
-def read_records(folder: Path) -> dict[str, Facts]:
-    """Read what has been immunized into a folder, by name; a line that was cut off is left out."""
-    path = folder / RECORDS
-    records: dict[str, Facts] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-                records[record.pop("name")] = record
-            except (ValueError, KeyError, AttributeError):
-                continue
-    return records
-
-
 def _is_finished(photograph: Photograph, record: Facts | None, key: str) -> bool:
-    if record is None or record.get("key") != key or not photograph.output.is_file():
+    if record is None or record["key"] != key or not photograph.output.is_file():
         return False
-    return bool(record.get("sha256") == sha256_of_file(photograph.output))
+    return bool(record["sha256"] == sha256_of_file(photograph.output))
 
 
-def _require_free_outputs(photographs: Sequence[Photograph], records: dict[str, Facts]) -> None:
+def _require_free_outputs(photographs: Sequence[Photograph], claimed: Collection[str]) -> None:
     """Check that nothing is overwritten but what an interrupted or changed run of this command left."""
     for photograph in photographs:
-        if photograph.output.exists() and photograph.name not in records:
+        if photograph.output.exists() and photograph.name not in claimed:
             raise StoreError(
                 f"{photograph.output} exists and was not written by this command. Give another folder, or remove it."
             )
@@ -171,9 +156,3 @@ def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, model: LatentD
         "rms_levels": immunized.perturbation.rms_levels,
         **meter.cost(1),
     }
-
-
-def _append_record(folder: Path, name: str, facts: Facts) -> None:
-    line = json.dumps({"name": name, **facts}, ensure_ascii=False)
-    with (folder / RECORDS).open("a", encoding="utf-8") as file:
-        file.write(line + "\n")

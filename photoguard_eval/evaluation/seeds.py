@@ -7,7 +7,6 @@ a seed means another picture under other weights or another number of steps.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from photoguard_eval.cases import Dataset, EditCase
 from photoguard_eval.diffusion import EditSettings, ModelIdentity
-from photoguard_eval.errors import DatasetError
+from photoguard_eval.errors import DatasetError, UnreadableFileError
+from photoguard_eval.files import parse_json, read_text
 from photoguard_eval.randomness import derive_seed
 
 
@@ -111,8 +111,8 @@ def read_seed_file(path: Path) -> SeedFile | None:
     if not path.is_file():
         return None
     try:
-        return SeedFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
+        return SeedFile.model_validate(parse_json(read_text(path)))
+    except (UnreadableFileError, ValueError, ValidationError) as error:
         raise DatasetError(f"{path} is no record of a seed search ({error}). Remove it and search again.") from error
 
 

@@ -10,7 +10,6 @@ runs may start together on a new one; where it is lost, the records, each with a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +20,14 @@ from photoguard_eval.errors import StoreError
 from photoguard_eval.evaluation.artifacts import Facts
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import EvaluationResult, read_result, write_result
-from photoguard_eval.files import canonical_json, is_temporary, sha256_of_bytes, sha256_of_json, write_atomically
+from photoguard_eval.files import (
+    canonical_json,
+    is_temporary,
+    parse_json,
+    sha256_of_bytes,
+    sha256_of_json,
+    write_atomically,
+)
 
 STORE_SCHEMA = 1
 MARKER = "store.json"
@@ -216,7 +222,7 @@ class Store:
 def _parse(data: bytes) -> _Record | None:
     """Return the record that a file holds, or None if it is damaged."""
     try:
-        content = json.loads(data)
+        content = parse_json(data)
         checksum = content.pop("checksum")
         whole = sha256_of_json(content) == checksum
         return _Record.model_validate(content) if whole else None
@@ -232,8 +238,8 @@ def _marker() -> bytes:
 def _read_schema(marker: Path) -> int | None:
     """Return the schema that a marker names, or None if it is missing or damaged."""
     try:
-        schema = json.loads(marker.read_bytes())["store_schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        schema = parse_json(marker.read_bytes())["store_schema"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return schema if type(schema) is int else None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from photoguard_eval import image_files
 from photoguard_eval.errors import InvalidImageError, StoreError
 from photoguard_eval.evaluation.results import CaseInfo
+from photoguard_eval.files import named_in_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,7 +88,8 @@ class StoreImages:
                 f"The dataset folder {self.dataset} has no file {name!r}, which the result shows. Give the dataset "
                 "that the result was measured on."
             )
-        return path.read_bytes()
+        with named_in_errors():
+            return path.read_bytes()
 
 
 @dataclass(frozen=True)
