@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.errors import ConfigurationError, PhotoguardError, StoreError
+from photoguard_eval.files import named_in_errors
+from photoguard_eval.surroundings import provide_home, spell_out_what_is_lacking
 from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -48,13 +50,19 @@ EXIT_CLOSED_PIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    spell_out_what_is_lacking(sys.stdout)
+    provide_home()
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except UnicodeDecodeError as error:
+        parser.error(f"a file of options is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8")
     try:
         if getattr(options, "gpu", False):
             # First of all: a machine without a GPU is told so, and not that it lacks the weights of a large model.
             _require_gpu()
-        code: int = options.run(options)
+        with named_in_errors():
+            code: int = options.run(options)
         sys.stdout.flush()
     except PhotoguardError as error:
         print(f"photoguard-eval: {error}", file=sys.stderr)
@@ -402,19 +410,24 @@ def _run(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.progress import Progress
     from photoguard_eval.evaluation.store import Store
     from photoguard_eval.evaluation.workers import evaluate
+    from photoguard_eval.files import require_writable
     from photoguard_eval.reports import StoreImages, leaderboard_rows, terminal_report, terminal_width, write_reports
 
     plan = build_plan(make_request(options))
+    require_writable(options.reports, "--reports")
     store = Store(options.store)
     result, _ = evaluate(plan, store, Progress(quiet=options.quiet))
     report = check_if_comparable(result)
     images = StoreImages(plan.dataset.path, store.image)
-    paths = write_reports(result, report, options.reports, images, paper_rows=not plan.embedded_model)
+    paper_rows = not plan.embedded_model
     if options.json:
         _print_json(leaderboard_rows([result]))
     else:
-        paper_rows, bold = not plan.embedded_model, sys.stdout.isatty()
-        print(terminal_report(result, report, paper_rows=paper_rows, bold=bold, width=terminal_width()))
+        bold, width = sys.stdout.isatty(), terminal_width()
+        print(terminal_report(result, report, paper_rows=paper_rows, bold=bold, width=width), flush=True)
+    # Last, so that a full disk does not hide what was found.
+    paths = write_reports(result, report, options.reports, images, paper_rows=paper_rows)
+    if not options.json:
         print(f"\nLeaderboard: {paths.html.resolve()}")
     return EXIT_FAILED_GATE if result.failures else 0
 
@@ -852,7 +865,9 @@ def _first_line(plugin: type) -> str:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    # Escapes say in ASCII what the output could else not hold.
+    holds_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(value, indent=1, ensure_ascii=not holds_all, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -193,6 +193,22 @@ def test_immunize_takes_a_folder_and_goes_on_where_it_stopped(photographs, tmp_p
     assert all(new["sha256"] != old["sha256"] for new, old in zip(other, facts, strict=True))
 
 
+def test_immunize_goes_on_after_a_hard_stop_between_an_image_and_its_record(photographs, tmp_path, capsys):
+    output = tmp_path / "immunized"
+    assert immunize_folder(photographs, output, "--attack", "noise") == 0
+    before = {path: path.read_bytes() for path in output.glob("*.png")}
+    record = output / "immunized.jsonl"
+    record.write_bytes(record.read_bytes()[:-50])
+    (output / ".1.png.abcd1234.tmp").write_bytes(b"half")
+    os.utime(output / ".1.png.abcd1234.tmp", (0, 0))
+    assert immunize_folder(photographs, output, "--attack", "noise") == 0
+    assert {path: path.read_bytes() for path in output.glob("*.png")} == before
+    assert not list(output.glob("*.tmp"))
+    lines = record.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["name"] for line in (lines[0], lines[-1])] == ["0", "2"]
+    capsys.readouterr()
+
+
 def test_an_image_of_a_folder_is_immunized_as_it_is_alone(photographs, tmp_path, capsys):
     immunize_folder(photographs, tmp_path / "immunized")
     image, mask = photographs[0] / "2.png", photographs[1] / "2.png"

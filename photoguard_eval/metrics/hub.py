@@ -8,6 +8,7 @@ from pathlib import Path
 
 from photoguard_eval.errors import MetricError
 from photoguard_eval.files import sha256_of_file
+from photoguard_eval.surroundings import expanded
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class HubWeights:
     @property
     def path(self) -> Path:
         """Where torch hub keeps the file, known without loading torch."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-        home = Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser()
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+        home = expanded(Path(os.environ.get("TORCH_HOME", cache / "torch")))
         return home / "hub" / "checkpoints" / self.file
 
     @property
