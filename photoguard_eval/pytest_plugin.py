@@ -8,76 +8,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
 import pytest
 
 from photoguard_eval.attacks import Attack
-from photoguard_eval.cli import DEFAULT_REPORTS, DEFAULT_STORE
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
-from photoguard_eval.evaluation.gate import Blessing, bless, check
-from photoguard_eval.evaluation.plan import (
-    DEFAULT_PRESET,
-    EvaluationRequest,
-    Plan,
-    build_plan,
-)
+from photoguard_eval.evaluation.gate import bless, check
+from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, parse_settings
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.evaluation.workers import evaluate
+from photoguard_eval.files import locked, named_in_errors, require_writable
 from photoguard_eval.metrics import METRICS
+from photoguard_eval.pytest_options import add_options, option
 from photoguard_eval.registry import Plugin
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options of the benchmark suite."""
-    group = parser.getgroup("photoguard-eval", "benchmark of image immunization (bench/)")
-    group.addoption("--gpu", action="store_true", help="run on the GPU")
-    group.addoption("--model", help="embedded checkpoint, diffusers folder, safetensors file or hub id")
-    group.addoption("--dataset", help="name or folder of the dataset")
-    group.addoption("--preset", default=DEFAULT_PRESET, help="smoke, ci or paper")
-    group.addoption(
-        "--attack",
-        action="append",
-        default=None,
-        metavar="SPEC",
-        help="an attack: a name with arguments (encoder,target=zero), module:Class, file.py:Class or a folder of "
-        "finished images; repeat it for several",
-    )
-    group.addoption("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
-    group.addoption("--batch-size", type=int, default=12, metavar="N", help="images at once at most")
-    group.addoption(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes that share the work (default: one on a processor, one for each visible GPU)",
-    )
-    group.addoption("--vae-tiling", action="store_true", help="pass large images through the autoencoder in tiles")
-    group.addoption("--cpu-offload", action="store_true", help="keep the text encoders on the processor")
-    group.addoption("--compile", action="store_true", help="compile the networks with torch.compile")
-    group.addoption(
-        "--setting",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a setting of the edits other than the preset's; repeat it for several",
-    )
-    group.addoption("--store", type=Path, default=DEFAULT_STORE, help="folder of the artifacts")
-    group.addoption(
-        "--baseline",
-        type=Path,
-        default=None,
-        help="the baseline (default: your own below ./baselines, else the one that the package carries)",
-    )
-    group.addoption(
-        "--bless", action="store_true", help="record the results as the new baseline, and say where (see --baseline)"
-    )
+from photoguard_eval.surroundings import provide_home, spell_out_what_is_lacking
 
 
 @dataclass
@@ -86,36 +38,40 @@ class BenchRun:
 
     Attributes:
         config: pytest's configuration.
-        blessing: What `--bless` recorded.
+        blessed: What to tell of what `--bless` recorded, line by line.
         computed: How many cells were computed rather than read from the store.
         refused: Why the options describe no evaluation.
         finished: Whether evaluation and gate are done.
+        finished_elsewhere: Whether another process of this session did them.
+        refused_elsewhere: What another process of this session was refused, as a sentence.
     """
 
     config: pytest.Config
-    blessing: Blessing | None = None
+    blessed: tuple[str, ...] = ()
     computed: int = 0
     refused: PhotoguardError | None = None
     finished: bool = False
+    finished_elsewhere: bool = False
+    refused_elsewhere: str | None = None
 
     @cached_property
     def plan(self) -> Plan:
         """The plan that the options describe."""
-        option = self.config.getoption
+        given = partial(option, self.config)
         return build_plan(
             EvaluationRequest(
-                model=option("--model") or "",
-                dataset=option("--dataset") or "",
-                preset=option("--preset"),
-                attacks=tuple(option("--attack") or DEFAULT_ATTACKS),
-                device="cuda" if option("--gpu") else "cpu",
-                dtype=option("--dtype"),
-                batch_size=option("--batch-size"),
-                workers=option("--workers"),
-                vae_tiling=option("--vae-tiling"),
-                cpu_offload=option("--cpu-offload"),
-                compiled=option("--compile"),
-                settings=parse_settings(option("--setting")),
+                model=given("model") or "",
+                dataset=given("dataset") or "",
+                preset=given("preset"),
+                attacks=tuple(given("attack") or DEFAULT_ATTACKS),
+                device="cuda" if given("gpu") else "cpu",
+                dtype=given("dtype"),
+                batch_size=given("batch-size"),
+                workers=given("workers"),
+                vae_tiling=given("vae-tiling"),
+                cpu_offload=given("cpu-offload"),
+                compiled=given("compile"),
+                settings=parse_settings(given("setting")),
             )
         )
 
@@ -132,7 +88,8 @@ class BenchRun:
     def _is_planned(self) -> bool:
         if self.refused is None:
             try:
-                self.plan  # noqa: B018
+                with named_in_errors():
+                    self.plan  # noqa: B018
             except PhotoguardError as error:
                 self.refused = error
         return self.refused is None
@@ -140,11 +97,15 @@ class BenchRun:
     @cached_property
     def store(self) -> Store:
         """The artifact store."""
-        return Store(self.config.getoption("--store"))
+        return Store(option(self.config, "store"))
 
     @cached_property
     def result(self) -> EvaluationResult:
-        """The result of the evaluation; computes what the store lacks."""
+        """The result of the evaluation; computes what the store lacks, where no other process of the session has."""
+        if self.finished_elsewhere:
+            found = self.store.result(self.plan.id)
+            if found is not None:
+                return found
         with self._uncaptured():
             # Within, so that progress goes to the real standard error.
             result, self.computed = evaluate(self.plan, self.store, Progress())
@@ -153,24 +114,59 @@ class BenchRun:
     @cached_property
     def gate(self) -> GateReport:
         """What the gate found, after `--bless` if that was asked for."""
-        path = self.config.getoption("--baseline")
-        if self.config.getoption("--bless"):
-            self.blessing = bless(self.result, path)
-            path = self.blessing.path
+        path = option(self.config, "baseline")
+        if option(self.config, "bless") and not self.finished_elsewhere:
+            blessing = bless(self.result, path)
+            self.blessed, path = blessing.lines, blessing.path
         return check(self.result, path)
 
-    def _uncaptured(self) -> Any:
+    def finish(self) -> None:
+        """Evaluate and compare with the baseline; of several processes of a session, one does it and the others wait.
+
+        Raises:
+            PhotoguardError: If the evaluation cannot be run, or its results not be written.
+        """
+        with named_in_errors():
+            self.plan  # noqa: B018
+            require_writable(option(self.config, "reports"), "--reports")
+            session = xdist_session(self.config)
+            if session is None:
+                self.gate  # noqa: B018
+            else:
+                with locked(self.store.path / "session.lock") as file:
+                    self.finished_elsewhere = file.read() == session
+                    self.gate  # noqa: B018
+                    file.truncate(0)
+                    file.write(session)
+        self.finished = True
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
         capture = self.config.pluginmanager.getplugin("capturemanager")
-        return capture.global_and_fixture_disabled()
+        return capture.global_and_fixture_disabled() if capture else nullcontext()
 
 
 RUN = pytest.StashKey[BenchRun]()
 
+WORKER = "photoguard-eval"
+"""Under this name a worker of pytest-xdist tells the controller how its run ended."""
+
+
+def xdist_session(config: pytest.Config) -> str | None:
+    """Return what identifies a session of pytest-xdist, in one of its workers; None elsewhere."""
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    return None if worker is None else worker["testrunuid"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of the benchmark suite."""
+    add_options(parser)
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse `--gpu` where there is none, before anything is collected."""
+    """Prepare the run, and refuse `--gpu` where there is no GPU, before anything is collected."""
     config.stash[RUN] = BenchRun(config)
-    if config.getoption("--gpu"):
+    provide_home()
+    if option(config, "gpu"):
         from photoguard_eval.diffusion import require_device
 
         try:
@@ -195,11 +191,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """End the session with one message if the options describe no evaluation."""
     refused = config.stash[RUN].refused
-    if refused is not None:
+    if refused is None:
+        return
+    if xdist_session(config) is None:
         raise pytest.UsageError(str(refused))
+    # Of a worker's error, pytest-xdist would make its own. The controller says it.
+    items.clear()
 
 
 @pytest.fixture(scope="session")
@@ -207,11 +207,42 @@ def bench_run(request: pytest.FixtureRequest) -> BenchRun:
     """The run, with the evaluation and the gate done."""
     run = request.config.stash[RUN]
     try:
-        run.gate  # noqa: B018
+        run.finish()
     except PhotoguardError as error:
-        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
-    run.finished = True
+        if xdist_session(request.config) is None:
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+        run.refused = error
+    if run.refused is not None:
+        # A worker's test cannot end the session, as above: it fails, no other runs, and the controller says why.
+        request.session.shouldstop = str(run.refused)
+        pytest.fail(str(run.refused), pytrace=False)
     return run
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controller of pytest-xdist how the run ended, or end as a worker's run did."""
+    run = session.config.stash[RUN]
+    if xdist_session(session.config) is not None:
+        refused = run.refused and str(run.refused)
+        session.config.workeroutput[WORKER] = {  # type: ignore[attr-defined]
+            "finished": run.finished,
+            "blessed": list(run.blessed),
+            "refused": refused,
+        }
+    elif run.refused_elsewhere is not None:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Take from a worker of pytest-xdist how its run ended."""
+    del error
+    run = node.config.stash[RUN]
+    told = getattr(node, "workeroutput", {}).get(WORKER)
+    if told is not None:
+        run.finished = run.finished_elsewhere = run.finished or told["finished"]
+        run.blessed = run.blessed or tuple(told["blessed"])
+        run.refused_elsewhere = run.refused_elsewhere or told["refused"]
 
 
 @pytest.fixture(scope="session")
@@ -299,17 +330,28 @@ def thresholds(bench_run: BenchRun) -> Thresholds:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the leaderboard, what `--bless` changed, and where the page is."""
     run = config.stash[RUN]
-    if not run.finished:
-        return
+    spell_out_what_is_lacking(sys.stdout)
+    if run.refused_elsewhere is not None:
+        terminalreporter.write_line(f"ERROR: {run.refused_elsewhere}", red=True)
+    elif run.finished:
+        _show_board(run, terminalreporter)
+
+
+def _show_board(run: BenchRun, terminalreporter: pytest.TerminalReporter) -> None:
     from photoguard_eval.reports import StoreImages, terminal_report, terminal_width, write_reports
 
     images, paper_rows = StoreImages(run.plan.dataset.path, run.store.image), not run.plan.embedded_model
-    paths = write_reports(run.result, run.gate, DEFAULT_REPORTS, images, paper_rows=paper_rows)
     terminalreporter.section("leaderboard")
     report = terminal_report(
         run.result, run.gate, paper_rows=paper_rows, bold=sys.stdout.isatty(), width=terminal_width()
     )
     terminalreporter.write_line(report)
-    for line in run.blessing.lines if run.blessing else ():
+    for line in run.blessed:
         terminalreporter.write_line(line)
-    terminalreporter.write_line(f"Leaderboard: {paths.html.resolve()}")
+    try:
+        with named_in_errors():
+            paths = write_reports(run.result, run.gate, option(run.config, "reports"), images, paper_rows=paper_rows)
+    except PhotoguardError as error:
+        terminalreporter.write_line(f"ERROR: {error}", red=True)
+    else:
+        terminalreporter.write_line(f"Leaderboard: {paths.html.resolve()}")

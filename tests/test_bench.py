@@ -1,6 +1,7 @@
 """`pytest bench/` as a user runs it: over a finished store, so that each run takes a few seconds."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,10 +24,20 @@ def bench(finished, small_dataset, tmp_path):
     """Return a function that runs the suite over a copy of the finished store."""
     store = shutil.copytree(finished[0], tmp_path / "store")
 
-    def run(*options, attacks=QUICK_ATTACKS):
+    def run(*options, attacks=QUICK_ATTACKS, **environment):
         command = [sys.executable, "-m", "pytest", "bench/", "--preset", "smoke", "--dataset", small_dataset]
-        command += ["--store", store, *[part for attack in attacks for part in ("--attack", attack)], *options]
-        return subprocess.run([*command, "-p", "no:cacheprovider"], capture_output=True, text=True, cwd=ROOT)
+        command += [part for attack in attacks for part in ("--attack", attack)]
+        if not any("reports" in str(option) for option in options):
+            command += ["--reports", tmp_path / "reports"]
+        if not any("store" in str(option) for option in options):
+            command += ["--store", store]
+        return subprocess.run(
+            [*command, *options, "-p", "no:cacheprovider"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+        )
 
     return run
 
@@ -145,3 +156,72 @@ def test_gpu_without_cuda_is_an_error_not_a_skip(bench):
     done = bench("--gpu")
     assert done.returncode == 4
     assert "--gpu needs a CUDA device" in done.stderr + done.stdout
+
+
+def test_processes_of_a_session_evaluate_once_and_end_with_one_board(bench, baseline, tmp_path):
+    log = tmp_path / "log"
+    (tmp_path / "counts.py").write_text(
+        "from photoguard_eval.attacks import NoiseAttack\nclass Counts(NoiseAttack):\n    name = 'counts'\n"
+        "    def perturb(self, model, batch, generator):\n"
+        f"        print(batch.editor.name, file=open({str(log)!r}, 'a'))\n"
+        "        return super().perturb(model, batch, generator)\n"
+    )
+    done = bench(
+        "--baseline",
+        baseline,
+        "-n",
+        "2",
+        "-k",
+        "not cost",
+        attacks=(*QUICK_ATTACKS, f"{tmp_path / 'counts.py'}:Counts"),
+    )
+    assert done.returncode == 0, done.stdout
+    assert sorted(log.read_text().split()) == ["img2img", "inpaint"]
+    assert done.stdout.count("The gate passes") == 1
+    page = re.search(r"^Leaderboard: (.+)$", done.stdout, re.MULTILINE).group(1)
+    assert Path(page).parent == tmp_path / "reports"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "papr"], "ERROR: Unknown preset 'papr'"),
+        (["--store", "{file}"], "ERROR: {file} cannot be read as the folder of a store"),
+    ],
+)
+def test_what_a_process_of_a_session_is_refused_is_said_once_at_the_end(bench, tmp_path, options, message):
+    (tmp_path / "file").write_text("mine")
+    names = {"file": tmp_path / "file"}
+    done = bench("-n", "2", *[option.format(**names) for option in options])
+    assert done.returncode == 4, done.stdout
+    assert done.stdout.count(message.format(**names)) == 1
+    assert "INTERNALERROR" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_suite_runs_beside_other_plugins_without_capture_and_where_ascii_is_all_there_is(bench, tmp_path):
+    (tmp_path / "other_plugin.py").write_text(
+        "def pytest_addoption(parser):\n"
+        "    parser.getgroup('other').addoption('--workers', default='7')\n"
+        "    parser.addoption('--store', default='shop')\n"
+    )
+    options = ["-p", "other_plugin", "-p", "no:capture", "--photoguard-workers", "1"]
+    done = bench(
+        *options,
+        "--photoguard-store",
+        tmp_path / "store",
+        PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        PYTHONIOENCODING="ascii",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"SSIM +[+x] [-+]0\.\d+ \+- 0\.\d+", done.stdout)
+    assert f"Leaderboard: {tmp_path / 'reports'}" in done.stdout
+
+
+def test_reports_that_cannot_be_written_are_refused_before_the_work(bench, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = bench("--reports", tmp_path / "file", "--store", tmp_path / "new")
+    assert done.returncode == 4
+    assert "file cannot be written" in done.stdout + done.stderr
+    assert "Give another folder with --reports." in done.stdout + done.stderr
+    assert not (tmp_path / "new").exists()
