@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport
-from photoguard_eval.files import write_atomically
+from photoguard_eval.files import remove_stale_temporaries, write_atomically
 from photoguard_eval.reports.contact_sheet import contact_sheet, sheet_rows
 from photoguard_eval.reports.figures import figure_7, figure_editors, figure_png
 from photoguard_eval.reports.markdown import markdown_report
@@ -72,6 +72,7 @@ def write_reports(
     pictures |= {path: figure_png(contact_sheet(result, editor, images)) for editor, path in sheets.items()}
     if figure is not None:
         pictures[figure] = figure_png(figure_7(result, editors))
+    remove_stale_temporaries(folder, {path.name for path in (*pictures, paths.markdown, paths.html)})
     for path, picture in pictures.items():
         write_atomically(path, picture)
     write_atomically(paths.markdown, markdown.encode())
