@@ -7,13 +7,16 @@ goes up and a migration from each earlier version is added, so that old files ke
 
 from __future__ import annotations
 
-import json
+import reprlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from photoguard_eval.errors import StoreError
+from photoguard_eval.evaluation.fields import Amount, Count, Facts, Moment, Number, PositiveCount, Seed, Text
 from photoguard_eval.files import write_atomically
 
 SCHEMA_VERSION = 1
@@ -21,6 +24,12 @@ SCHEMA_VERSION = 1
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Versioned(BaseModel):
+    """The version of a file, whatever else it holds."""
+
+    schema_version: Any = None
 
 
 ORIGINAL = "original"
@@ -31,6 +40,12 @@ REROLL = "re-roll"
 
 REFERENCES = (ORIGINAL, REROLL)
 """Rows that are of no attack."""
+
+
+def _require_once(what: str, names: Sequence[str]) -> None:
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise ValueError(f"the {what} {doubled[0]} is there twice")
 
 
 def row_label(attack: str | None, rerolled: bool) -> str:
@@ -65,13 +80,13 @@ class MetricInfo(_Frozen):
         plugin: The package, module or file that it comes from, if it is not this package's; "" otherwise.
     """
 
-    name: str
-    label: str
+    name: Text
+    label: Text
     kind: Literal["pairwise", "distribution", "prompt"]
     subject: Literal["edit", "immunized"]
     higher_is_more_similar: bool
-    source: str
-    extractor: str = ""
+    source: Text
+    extractor: Text = ""
     table: Literal["6", "10", "figure 7", ""] = ""
     optional: bool = False
     scale: float | None = None
@@ -92,18 +107,25 @@ class Summary(_Frozen):
         third_quartile: 75th percentile; None for a set metric.
     """
 
-    mean: float
-    std: float | None = None
-    first_quartile: float | None = None
-    median: float | None = None
-    third_quartile: float | None = None
+    mean: Number
+    std: Amount | None = None
+    first_quartile: Number | None = None
+    median: Number | None = None
+    third_quartile: Number | None = None
+
+    @model_validator(mode="after")
+    def _require_all_quartiles(self) -> Self:
+        quartiles = (self.first_quartile, self.median, self.third_quartile)
+        if len({value is None for value in quartiles}) > 1:
+            raise ValueError("expected all three quartiles, or none")
+        return self
 
 
 class ThreatModelInfo(_Frozen):
     """The threat model of an attack: see `photoguard_eval.attacks.ThreatModel`."""
 
     norm: Literal["linf", "l2"]
-    epsilon: float
+    epsilon: Annotated[float, Field(gt=0, le=1)]
     sees_model: bool
     sees_mask: bool
     sees_prompt: bool
@@ -112,13 +134,13 @@ class ThreatModelInfo(_Frozen):
 class AttackInfo(_Frozen):
     """An attack and everything that it was configured with."""
 
-    name: str
-    label: str
-    title: str
-    paper: str
-    arguments: dict[str, Any]
-    source: str
-    fingerprint: str
+    name: Text
+    label: Text
+    title: Text
+    paper: Text
+    arguments: Facts
+    source: Text
+    fingerprint: Text
     threat_model: ThreatModelInfo
 
 
@@ -134,12 +156,12 @@ class Cost(_Frozen):
         batch_size: How many images ran at once.
     """
 
-    seconds: float
-    gradient_evaluations: float
-    unet_calls: float
-    encoder_calls: float
-    peak_memory_mib: float
-    batch_size: int
+    seconds: Amount
+    gradient_evaluations: Amount
+    unet_calls: Amount
+    encoder_calls: Amount
+    peak_memory_mib: Amount
+    batch_size: PositiveCount
 
 
 class CaseResult(_Frozen):
@@ -154,12 +176,12 @@ class CaseResult(_Frozen):
         scores: Metric values by name.
     """
 
-    case_id: str
-    immunized: str
-    edit: str
-    linf_levels: float
-    rms_levels: float
-    scores: dict[str, float]
+    case_id: Text
+    immunized: Text
+    edit: Text
+    linf_levels: Amount
+    rms_levels: Amount
+    scores: dict[Text, Number]
 
 
 class MethodResult(_Frozen):
@@ -177,12 +199,30 @@ class MethodResult(_Frozen):
     """
 
     attack: AttackInfo | None
-    editor: str
+    editor: Text
     rerolled: bool = False
-    n: int
-    metrics: dict[str, Summary]
+    n: PositiveCount
+    metrics: dict[Text, Summary]
     cases: tuple[CaseResult, ...]
     cost: Cost | None = None
+
+    @model_validator(mode="after")
+    def _require_whole(self) -> Self:
+        """Check that what is summed up is there: a score of each case, once."""
+        _require_once("case", [case.case_id for case in self.cases])
+        if self.n != len(self.cases):
+            raise ValueError(f"n is {self.n}, and there are {len(self.cases)} cases")
+        for name, summary in self.metrics.items():
+            has_std, has_quartiles = summary.std is not None, summary.median is not None
+            # One case has quartiles and no standard deviation, a set metric has neither.
+            if has_std != has_quartiles and (has_std or self.n > 1):
+                raise ValueError(f"the summary of {name} has one of standard deviation and quartiles without the other")
+        summarized = {name for name, summary in self.metrics.items() if summary.median is not None}
+        for case in self.cases:
+            if set(case.scores) != summarized:
+                name = min(set(case.scores) ^ summarized)
+                raise ValueError(f"the scores of {case.case_id} and the summaries of {self.label} differ in {name}")
+        return self
 
     @property
     def label(self) -> str:
@@ -193,20 +233,20 @@ class MethodResult(_Frozen):
 class FailedAttack(_Frozen):
     """An attack that was stopped, and why; it has no row on the board."""
 
-    attack: str
-    editor: str
-    error: str
+    attack: Text
+    editor: Text
+    error: Text
 
 
 class ModelInfo(_Frozen):
     """The model that was attacked and edited with."""
 
-    name: str
-    revision: str
-    weights_sha256: str
+    name: Text
+    revision: Text
+    weights_sha256: Text
     kind: Literal["inpainting", "text-to-image", "instruction"]
-    dtype: str
-    device: str
+    dtype: Text
+    device: Text
     vae_tiling: bool = False
     cpu_offload: bool = False
     compiled: bool = False
@@ -215,10 +255,10 @@ class ModelInfo(_Frozen):
 class DatasetInfo(_Frozen):
     """The dataset and the cases that were used of it."""
 
-    name: str
-    sha256: str
-    n: int
-    seeds: str
+    name: Text
+    sha256: Text
+    n: PositiveCount
+    seeds: Text
 
 
 class CaseInfo(_Frozen):
@@ -234,28 +274,28 @@ class CaseInfo(_Frozen):
         mask: The mask's file, likewise.
     """
 
-    id: str
-    image_id: str
-    prompt: str
-    seed: dict[str, int]
-    reroll_seed: dict[str, int] = {}
-    image: str
-    mask: str
+    id: Text
+    image_id: Text
+    prompt: Text
+    seed: dict[Text, Seed]
+    reroll_seed: dict[Text, Seed] = {}
+    image: Text
+    mask: Text
 
 
 class Provenance(_Frozen):
     """Under what the evaluation ran."""
 
-    package_version: str
-    libraries: dict[str, str]
-    python: str
-    platform: str
-    threads: int
+    package_version: Text
+    libraries: dict[Text, Text]
+    python: Text
+    platform: Text
+    threads: Count
     seed: int
-    batch_size: int
-    started: str
-    seconds: float
-    command: str
+    batch_size: PositiveCount
+    started: Moment
+    seconds: Amount
+    command: Text
 
 
 class EvaluationResult(_Frozen):
@@ -279,12 +319,12 @@ class EvaluationResult(_Frozen):
     """
 
     schema_version: Literal[1] = 1
-    id: str
-    preset: str
+    id: Text
+    preset: Text
     model: ModelInfo
     dataset: DatasetInfo
-    editors: dict[str, dict[str, Any]]
-    changed_settings: tuple[str, ...] = ()
+    editors: dict[Text, Facts]
+    changed_settings: tuple[Text, ...] = ()
     metrics: tuple[MetricInfo, ...]
     cases: tuple[CaseInfo, ...]
     originals: tuple[MethodResult, ...]
@@ -292,6 +332,40 @@ class EvaluationResult(_Frozen):
     methods: tuple[MethodResult, ...]
     failures: tuple[FailedAttack, ...] = ()
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _require_consistent(self) -> Self:
+        """Check that every row is of this evaluation's editors, cases and metrics, and is there once."""
+        ids = [case.id for case in self.cases]
+        _require_once("case", ids)
+        _require_once("metric", [metric.name for metric in self.metrics])
+        if self.dataset.n != len(ids):
+            raise ValueError(f"the dataset's n is {self.dataset.n}, and there are {len(ids)} cases")
+        if [row.editor for row in self.originals] != list(self.editors):
+            raise ValueError("expected one row of the originals for each editor, in their order")
+        _require_once("row", [f"{row.label} under {row.editor}" for row in self.all_rows])
+        per_case = {metric.name: metric.kind != "distribution" for metric in self.metrics}
+        for row, kind in self._rows_by_kind():
+            name = f"{row.label} under {row.editor}"
+            if (row.attack is None, row.rerolled) != kind or row.editor not in self.editors:
+                raise ValueError(f"the row {name} stands where rows of its kind, or of its editor, do not")
+            if [case.case_id for case in row.cases] != ids:
+                raise ValueError(f"the cases of {name} are not those of the evaluation, in their order")
+            for metric, summary in row.metrics.items():
+                if metric not in per_case:
+                    raise ValueError(f"{name} has values of {metric}, which is not among the metrics")
+                if per_case[metric] != (summary.median is not None):
+                    raise ValueError(f"the summary of {metric} of {name} is not such as its kind of metric has")
+        return self
+
+    def _rows_by_kind(self) -> Iterator[tuple[MethodResult, tuple[bool, bool]]]:
+        """Yield all rows with whether they must be of unprotected images, and edited with another seed."""
+        for rows, kind in (
+            (self.originals, (True, False)),
+            (self.rerolls, (True, True)),
+            (self.methods, (False, False)),
+        ):
+            yield from ((row, kind) for row in rows)
 
     def method(self, attack_label: str, editor: str) -> MethodResult | None:
         """Return the row of an attack under an editor, or None."""
@@ -474,18 +548,28 @@ def read_result(path: Path) -> EvaluationResult:
         StoreError: If the file is missing, damaged or of a later schema.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+        version = _Versioned.model_validate_json(data).schema_version
+    except OSError as error:
         raise StoreError(f"{path} is no readable result ({error}). Run the evaluation again.") from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
+    except ValidationError as error:
+        raise StoreError(f"{path} is no readable result ({_first(error)}). Run the evaluation again.") from error
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise StoreError(
-            f"{path} has result schema {version!r}; this version reads {SCHEMA_VERSION}. "
+            f"{path} has result schema {reprlib.repr(version)}; this version reads {SCHEMA_VERSION}. "
             "Use the version of photoguard-eval that wrote it, or run the evaluation again."
         )
     try:
-        return EvaluationResult.model_validate(data)
+        # Strict: text that stands for a number was not written by this package.
+        return EvaluationResult.model_validate_json(data, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} does not fit result schema {version}: {where}: {first['msg']}.") from error
+        raise StoreError(
+            f"{path} does not fit result schema {version}: {_first(error)}. Take a file that `leaderboard --export` "
+            "wrote, or run the evaluation again."
+        ) from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
