@@ -640,7 +640,8 @@ def _load_model(options: argparse.Namespace) -> LatentDiffusion:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
-    from photoguard_eval.evaluation.results import without_pictures, write_result
+    from photoguard_eval.evaluation.results import write_result
+    from photoguard_eval.evaluation.sharing import shareable
     from photoguard_eval.evaluation.store import Store, read_board
     from photoguard_eval.reports import leaderboard_rows, leaderboard_tables, terminal_width
     from photoguard_eval.reports.rendering import render_terminal
@@ -652,7 +653,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if not own and (options.export is not None or not shared):
         raise StoreError(f"{options.store} holds no result yet. Run `photoguard-eval run --store {options.store}`.")
     if options.export is not None:
-        write_result(options.export, without_pictures(own[-1]))
+        write_result(options.export, shareable(own[-1]))
     if options.json:
         _print_json(leaderboard_rows(own, shared))
         return 0

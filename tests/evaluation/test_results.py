@@ -17,6 +17,7 @@ from photoguard_eval.evaluation.results import (
     write_result,
 )
 from photoguard_eval.reports import gate_report, leaderboard_rows, leaderboard_tables
+from photoguard_eval.reports.rendering import render_terminal
 
 DATA = Path(__file__).parent / "data"
 RECORDED = json.loads((DATA / "result-schema-1.json").read_text(encoding="utf-8"))
@@ -164,8 +165,8 @@ def test_what_is_read_can_be_shown_compared_and_written_and_all_else_is_refused(
     except StoreError:
         return
     write_result(path, without_pictures(result))
-    assert leaderboard_rows([result])
-    assert leaderboard_tables([read_result(path)])
+    assert json.dumps(leaderboard_rows([result]), allow_nan=False)
+    assert all(render_terminal(table, bold=False) for table in leaderboard_tables([read_result(path)]))
     assert gate_report(result, check(result))
 
 
