@@ -89,10 +89,10 @@ class MetricInfo(_Frozen):
     extractor: Text = ""
     table: Literal["6", "10", "figure 7", ""] = ""
     optional: bool = False
-    scale: float | None = None
-    lower_bound: float | None = None
-    upper_bound: float | None = None
-    plugin: str = ""
+    scale: Number | None = None
+    lower_bound: Number | None = None
+    upper_bound: Number | None = None
+    plugin: Text = ""
 
 
 class Summary(_Frozen):
@@ -356,6 +356,10 @@ class EvaluationResult(_Frozen):
                     raise ValueError(f"{name} has values of {metric}, which is not among the metrics")
                 if per_case[metric] != (summary.median is not None):
                     raise ValueError(f"the summary of {metric} of {name} is not such as its kind of metric has")
+        for row in self.methods[1:]:
+            others = set(row.metrics) ^ set(self.methods[0].metrics)
+            if others:
+                raise ValueError(f"some rows of attacks have values of {min(others)}, others have none")
         return self
 
     def _rows_by_kind(self) -> Iterator[tuple[MethodResult, tuple[bool, bool]]]:

@@ -8,6 +8,7 @@ from photoguard_eval.evaluation.baseline_places import find_baseline
 from photoguard_eval.evaluation.claims import evaluate_claims
 from photoguard_eval.evaluation.gate import bless, check, check_if_comparable
 from photoguard_eval.evaluation.results import EvaluationResult, FailedAttack
+from photoguard_eval.evaluation.statistics import summarize
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.reports.verdicts import gate_verdict
 
@@ -348,8 +349,10 @@ def test_a_baseline_that_is_no_json_is_an_error(result, tmp_path):
 def test_a_metric_that_is_no_longer_measured_is_an_error(result, baseline):
     data = result.model_dump()
     data["metrics"] = [metric for metric in data["metrics"] if metric["name"] != "ssim"]
-    for method in (*data["originals"], *data["methods"]):
+    for method in (*data["originals"], *data["rerolls"], *data["methods"]):
         method["metrics"].pop("ssim", None)
+        for case in method["cases"]:
+            case["scores"].pop("ssim", None)
     with pytest.raises(BaselineError, match="has values of ssim for noise under inpaint, which this run did not"):
         check(EvaluationResult.model_validate(data), baseline)
 
@@ -439,7 +442,7 @@ def with_plugin_metric(result, name="mine", source="mymetrics 1.0", extractor=""
     more = {"name": name, "label": name.upper(), "plugin": source, "extractor": extractor}
     data["metrics"] = [*data["metrics"], {**like, **more}]
     for method in data["methods"]:
-        method["metrics"][name] = {"mean": 0.5}
+        method["metrics"][name] = summarize([0.5] * method["n"]).model_dump()
         for case in method["cases"]:
             case["scores"][name] = 0.5
     return EvaluationResult.model_validate(data)

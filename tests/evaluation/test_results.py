@@ -91,6 +91,7 @@ BROKEN = {
     "no rows of originals": (("originals",), [], "one row of the originals for each editor"),
     "a value too few": ((*ROW, "cases", 0, "scores", "ssim"), MISSING, "differ in ssim"),
     "a summary too few": ((*ROW, "metrics", "ssim"), MISSING, "differ in ssim"),
+    "a set metric too few": ((*ROW, "metrics", "fid"), MISSING, "some rows of attacks have values of fid, others"),
     "a case too few": ((*ROW, "cases", 2), MISSING, "n is 3, and there are 2 cases"),
     "a list": ((), [], "no readable result"),
     "nothing": ((), {}, "result schema None"),
