@@ -74,8 +74,8 @@ class Metric(ABC):
         higher_is_more_similar: Direction; the arrows of the paper's tables.
         lower_bound: Least possible value; None if unbounded.
         upper_bound: Greatest possible value; None if unbounded.
-        scale: What a difference of 1 is for a similarity in [0, 1], in the metric's unit: about how far images that
-            have nothing in common lie from equal ones. The gate's tolerances are shares of it.
+        scale: About how far images that have nothing in common lie from equal ones, in the metric's unit: for the
+            metrics here, two scenes of the shipped dataset. The gate's tolerances are shares of it.
         minimum_size: Shortest side of an image that it is computed for, in pixels.
         source: Publication and implementation.
         table: Where the paper reports it; "" for measures of this benchmark.

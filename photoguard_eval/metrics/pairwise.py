@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 DECIBELS = 20.0
-"""About what lies between edits that have nothing in common and edits that one sees no difference between, in PSNR."""
+"""In PSNR, from images that have nothing in common to those that are equal to the eye: equal ones are at infinity."""
 
 
 @register_metric
@@ -87,6 +87,7 @@ class FeatureSimilarity(PairwiseMetric):
     name = "fsim"
     label = "FSIM"
     higher_is_more_similar = True
+    scale = 0.3
     minimum_size = 16
     source = "Zhang et al. 2011, with chrominance; piq"
     table = "6"
@@ -104,6 +105,7 @@ class SpectralResidualSimilarity(PairwiseMetric):
     name = "sr_sim"
     label = "SR-SIM"
     higher_is_more_similar = True
+    scale = 0.2
     minimum_size = 40
     source = "Zhang and Li 2012; piq"
     table = "10"
@@ -122,7 +124,7 @@ class GradientMagnitudeSimilarityDeviation(PairwiseMetric):
     name = "gmsd"
     label = "GMSD"
     higher_is_more_similar = False
-    scale = 0.25
+    scale = 0.3
     minimum_size = 6
     source = "Xue et al. 2014; piq"
     table = "10"
@@ -144,6 +146,7 @@ class VisualSaliencyInducedIndex(PairwiseMetric):
     name = "vsi"
     label = "VSI"
     higher_is_more_similar = True
+    scale = 0.15
     minimum_size = 16
     source = "Zhang et al. 2014; piq"
     table = "10"
@@ -184,6 +187,7 @@ class HaarPerceptualSimilarity(PairwiseMetric):
     name = "haarpsi"
     label = "HaarPSI"
     higher_is_more_similar = True
+    scale = 0.75
     minimum_size = 16
     source = "Reisenhofer et al. 2018; piq"
     table = "10"

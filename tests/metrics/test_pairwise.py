@@ -6,6 +6,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import visual_information_fidelity
 
+from photoguard_eval.cases import load_dataset
 from photoguard_eval.metrics import METRICS, pairwise_metrics
 from tests.metrics import definitions
 from tests.metrics.pictures import blurred, checkerboard, faded, flat, noisy, picture
@@ -185,3 +186,11 @@ def test_a_batch_scores_as_its_images_do(name):
     together = score(name, y, x)
     alone = [score(name, y[index : index + 1], x[index : index + 1])[0] for index in range(2)]
     assert together == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted({*PAIRWISE} - {"psnr", "region_psnr"}))
+def test_the_scale_is_how_far_unlike_scenes_lie_from_equal_ones(name):
+    cases = {case.image_id: case for case in load_dataset("emoji-scenes").cases}
+    images = torch.cat([case.image() for case in list(cases.values())[:6]])
+    distance = abs(BEST.get(name, 1) - np.mean(score(name, images, images.roll(3, 0))))
+    assert METRICS.find(name).scale == pytest.approx(distance, rel=0.2)
