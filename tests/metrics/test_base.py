@@ -12,6 +12,7 @@ from photoguard_eval.metrics import (
     METRICS,
     DistributionMetric,
     EmbeddedClipFeatures,
+    FeatureExtractor,
     PairwiseMetric,
     PromptMetric,
     TextImageModel,
@@ -157,6 +158,13 @@ class Brightness(PromptMetric):
         return images.mean(dim=(1, 2, 3))
 
 
+class Corners(FeatureExtractor):
+    identity = "corners"
+
+    def _features(self, images):
+        return images[..., 0, 0]
+
+
 @pytest.mark.parametrize(("change", "message"), WRONG_RANGES.values(), ids=WRONG_RANGES)
 def test_every_entry_that_takes_images_refuses_another_range(change, message):
     clip = TextImageModel(str(resources.embedded_clip()))
@@ -166,6 +174,7 @@ def test_every_entry_that_takes_images_refuses_another_range(change, message):
         lambda: clip.embed_images(wrong),
         lambda: quality_scores(clip, wrong),
         lambda: EmbeddedClipFeatures().features(wrong),
+        lambda: Corners().features(wrong),
     ):
         with pytest.raises(MetricError, match=message):
             entry()
