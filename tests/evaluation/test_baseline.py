@@ -11,7 +11,6 @@ from photoguard_eval.errors import BaselineError
 from photoguard_eval.evaluation.baseline import make_baseline, read_baseline
 from photoguard_eval.evaluation.baseline_places import file_name, find_baseline
 from photoguard_eval.evaluation.gate import bless, check
-from photoguard_eval.evaluation.results import EvaluationResult
 from tests.evaluation.test_gate import with_plugin_metric, with_preset_labels, with_shift
 
 
@@ -177,11 +176,10 @@ def test_names_that_are_no_utf_8_are_escaped(result, tmp_path, monkeypatch):
     """As those of a folder or file whose name is in another encoding."""
     monkeypatch.setattr(resources, "baselines_folder", lambda: tmp_path)
     odd = os.fsdecode(b"mod\xe8le")
-    data = result.model_dump()
-    data["model"]["name"] = data["dataset"]["name"] = odd
-    data["cases"][0]["id"] = odd
-    data["methods"][1]["attack"]["label"] = odd
-    named = EvaluationResult.model_construct(**dict(EvaluationResult.model_validate(data)))
+    attack = result.methods[1].attack.model_copy(update={"label": odd})
+    methods = [method.model_copy(update={"attack": attack}) for method in result.methods[1:2]]
+    model, dataset = (part.model_copy(update={"name": odd}) for part in (result.model, result.dataset))
+    named = result.model_copy(update={"model": model, "dataset": dataset, "methods": tuple(methods)})
     blessing = bless(named)
     blessing.path.read_text(encoding="utf-8")
     assert blessing.path.name == "mod_le-mod_le-smoke.json"
