@@ -3,6 +3,10 @@
 From Section 4.2 and Appendix C.1: edits of immunized images are less similar to the edits of the originals than
 edits of images with random noise are; the diffusion attack leaves them less similar than the encoder attack; and it
 lowers the similarity of the edit to the prompt. Attacks are compared at equal budgets, as the paper's are.
+
+The seeds of the edits were chosen so that the originals' edits follow the prompt well. The mean of these edits is
+therefore too high, and any other edit falls behind it by regression to the mean. So the last claim compares with edits
+of the originals whose seeds no search has chosen.
 """
 
 from __future__ import annotations
@@ -10,7 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, MethodResult, MetricInfo
+from photoguard_eval.evaluation.results import (
+    ClaimOutcome,
+    EvaluationResult,
+    MethodResult,
+    MetricInfo,
+    budget_levels,
+)
 from photoguard_eval.evaluation.statistics import paired_difference, set_metric_uncertainty
 
 SIMILARITY_TABLES = ("6", "10")
@@ -65,7 +75,10 @@ COMPARISONS = (
 )
 
 PROMPT_CLAIM = "diffusion-lowers-prompt-similarity"
-PROMPT_STATEMENT = "The diffusion attack lowers the similarity of the edit to the prompt"
+PROMPT_STATEMENT = (
+    "The diffusion attack lowers the similarity of the edit to the prompt, measured against edits of the unprotected "
+    "image with another seed"
+)
 
 
 def evaluate_claims(
@@ -131,12 +144,12 @@ def _similarity_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
 
 def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
     for editor in result.editors:
-        diffusion, original = _rows_of(result, editor, "diffusion"), result.original(editor)
-        if not diffusion or original is None:
+        diffusion, reroll = _rows_of(result, editor, "diffusion"), result.reroll(editor)
+        if not diffusion or reroll is None:
             continue
         for metric in result.metrics:
             if metric.table == "figure 7":
-                yield _outcome(result, PROMPT_CLAIM, PROMPT_STATEMENT, metric, diffusion[0], original)
+                yield _outcome(result, PROMPT_CLAIM, PROMPT_STATEMENT, metric, diffusion[0], reroll)
 
 
 def _rows_at_one_budget(
@@ -160,7 +173,7 @@ def _name(method: MethodResult) -> str:
 
 def _budget(method: MethodResult) -> tuple[str, float]:
     assert method.attack is not None, "unprotected images are in no comparison of attacks"
-    return method.attack.threat_model.norm, method.attack.threat_model.epsilon
+    return method.attack.threat_model.norm, budget_levels(method.attack.threat_model.epsilon)
 
 
 def _is_of_the_preset(method: MethodResult) -> bool:

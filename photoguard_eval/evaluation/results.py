@@ -121,6 +121,15 @@ class Summary(_Frozen):
         return self
 
 
+def budget_levels(epsilon: float) -> float:
+    """Return a budget in levels of 255, so that budgets are equal that differ by rounding alone.
+
+    Levels are rounded to thousandths, as finely as the harness measures them: 16/255 is 16 levels however many of its
+    digits were written, and 0.06275 is 16.001.
+    """
+    return round(epsilon * 255, 3)
+
+
 class ThreatModelInfo(_Frozen):
     """The threat model of an attack: see `photoguard_eval.attacks.ThreatModel`."""
 

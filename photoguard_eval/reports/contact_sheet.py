@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
 from photoguard_eval.reports.figures import DOTS_PER_INCH, INK
 from photoguard_eval.reports.naming import (
-    editor_methods,
     method_titles,
     short_title,
     with_largest_budgets,
+    with_references,
     without_epsilon,
 )
 from photoguard_eval.reports.pictures import ReportImages, decode
@@ -40,12 +40,9 @@ FONT_SIZE = 7
 
 
 def sheet_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
-    """Return what a sheet shows of an editor, one below the other: no immunization first, then every attack."""
-    original = result.original(editor)
-    methods = editor_methods(result, editor)
-    if len(methods) > MOST_ROWS:
-        methods = with_largest_budgets(methods)
-    return (() if original is None else (original,)) + methods
+    """Return what a sheet shows of an editor: no immunization and the re-roll first, then every attack."""
+    rows = with_references(result, editor)
+    return with_largest_budgets(rows) if len(rows) > MOST_ROWS else rows
 
 
 def sheet_cases(result: EvaluationResult) -> tuple[int, ...]:

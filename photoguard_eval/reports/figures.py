@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, Summary
-from photoguard_eval.reports.naming import editor_methods, editor_text, method_titles, short_title
+from photoguard_eval.reports.naming import editor_text, method_titles, short_title, with_references
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,9 @@ PROMPT_METRIC = "clip_similarity"
 
 COLOURS = ("#7f7f7f", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00")
 """Okabe and Ito's palette, which people with colour-blindness can tell apart; gray for no immunization."""
+
+REROLL_COLOUR = "#bdbdbd"
+"""A lighter gray, for unprotected images that were edited with another seed."""
 
 INK = "#1c1e21"
 """Colour of text and lines; on the page it becomes the text's own, so that the figure is legible in dark mode."""
@@ -39,10 +43,8 @@ HEADROOM = 1.12
 
 
 def figure_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
-    """Return what the figure shows of an editor: no immunization first, then every attack."""
-    original = result.original(editor)
-    rows = (() if original is None else (original,)) + editor_methods(result, editor)
-    return tuple(row for row in rows if PROMPT_METRIC in row.metrics)
+    """Return what the figure shows of an editor: no immunization and the re-roll first, then every attack."""
+    return tuple(row for row in with_references(result, editor) if PROMPT_METRIC in row.metrics)
 
 
 def figure_editors(result: EvaluationResult) -> tuple[str, ...]:
@@ -123,6 +125,12 @@ def _limits(result: EvaluationResult) -> tuple[float, float]:
     return min(0.0, *ends) * HEADROOM, max(0.0, *ends) * HEADROOM
 
 
+def _colours(rows: Sequence[MethodResult]) -> list[str]:
+    """Give unprotected images a gray, and each attack the next colour."""
+    attacks = itertools.cycle(COLOURS[1:])
+    return [next(attacks) if row.attack else REROLL_COLOUR if row.rerolled else COLOURS[0] for row in rows]
+
+
 def _interquartile_range(summary: Summary) -> tuple[float, float]:
     """Return the quartiles; the mean twice where a result has none."""
     first, third = summary.first_quartile, summary.third_quartile
@@ -134,7 +142,7 @@ def _draw_panel(panel: Axes, result: EvaluationResult, editor: str, upright: boo
     summaries = [row.metrics[PROMPT_METRIC] for row in rows]
     positions = list(range(len(rows)))
     means = [summary.mean for summary in summaries]
-    colours = [COLOURS[0], *(COLOURS[1 + index % (len(COLOURS) - 1)] for index in range(len(rows) - 1))]
+    colours = _colours(rows)
     quartiles = [_interquartile_range(summary) for summary in summaries]
     # Centred between the quartiles, since the mean of skewed values may lie outside of them.
     centres = [(first + third) / 2 for first, third in quartiles]

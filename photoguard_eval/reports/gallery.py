@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from photoguard_eval.evaluation.results import CaseInfo, CaseResult, EvaluationResult, MethodResult
 from photoguard_eval.reports.naming import (
     NO_IMMUNIZATION,
+    REROLL_TITLE,
     decimals_for,
     editor_methods,
     editor_text,
@@ -67,7 +68,7 @@ class ImageView:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images under one editor; the first column is without immunization, then comes one per attack.
+    """Images under one editor; first columns without immunization, its re-roll the second, then one per attack.
 
     Attributes:
         columns: Headings.
@@ -104,12 +105,13 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
         by_image.setdefault(case.image_id, []).append(index)
     methods = every = editor_methods(result, editor)
     left_out = []
-    if _count_pictures(by_image.values(), methods) > MOST_PICTURES:
+    references = 1 if result.reroll(editor) is None else 2
+    if _count_pictures(by_image.values(), references + len(methods)) > MOST_PICTURES:
         methods = with_largest_budgets(every)
         if len(methods) < len(every):
             left_out.append(f"Of {len(every)} rows {len(methods)} are shown: each attack with its largest budget.")
     shown = dict(by_image)
-    while len(shown) > 1 and _count_pictures(shown.values(), methods) > MOST_PICTURES:
+    while len(shown) > 1 and _count_pictures(shown.values(), references + len(methods)) > MOST_PICTURES:
         shown.popitem()
     if len(shown) < len(by_image):
         left_out.append(
@@ -118,12 +120,12 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
         )
     curator = _Curator(result, editor, methods, images)
     views = tuple(ImageView(name, tuple(curator.lineups(indices))) for name, indices in shown.items())
-    return Gallery((NO_IMMUNIZATION, *curator.titles), views, tuple(left_out))
+    return Gallery((*curator.references, *curator.titles), views, tuple(left_out))
 
 
-def _count_pictures(groups: Iterable[Sequence[int]], methods: Sequence[MethodResult]) -> int:
+def _count_pictures(groups: Iterable[Sequence[int]], columns: int) -> int:
     """Count at least the pictures of some images, each given by its cases: two rows of each image, one of each case."""
-    return sum(2 + len(indices) for indices in groups) * (1 + len(methods))
+    return sum(2 + len(indices) for indices in groups) * columns
 
 
 class _Curator:
@@ -136,7 +138,9 @@ class _Curator:
         self._editor = editor
         self._images = images
         self._original = result.original(editor)
+        self._reroll = result.reroll(editor)
         self._methods = methods
+        self.references = (NO_IMMUNIZATION,) if self._reroll is None else (NO_IMMUNIZATION, REROLL_TITLE)
         self.titles = tuple(short_title(title) for title in method_titles(self._methods))
 
     def lineups(self, indices: Sequence[int]) -> Iterator[Lineup]:
@@ -151,8 +155,15 @@ class _Curator:
             yield Lineup(heading, prompt, "", tuple(self._perturbations(index, fresh, first)))
         for index in indices:
             case = self._result.cases[index]
-            detail = f"{case.id}, seed {case.seed[self._editor]}"
-            yield Lineup("Edit", case.prompt, detail, tuple(self._edits(index)))
+            yield Lineup("Edit", case.prompt, self._detail(case), tuple(self._edits(index)))
+
+    def _detail(self, case: CaseInfo) -> str:
+        detail = f"{case.id}, seed {case.seed[self._editor]}"
+        return detail if self._reroll is None else f"{detail}; re-roll, seed {case.reroll_seed[self._editor]}"
+
+    def _no_rerolled_image(self) -> list[None]:
+        """Return what stands in the column of the re-roll where there are no edits: its image is the original."""
+        return [] if self._reroll is None else [None]
 
     def _groups(self, indices: Sequence[int]) -> list[tuple[int, list[bool]]]:
         """Return the cases that bring an immunized image that no earlier one showed, and under which methods.
@@ -175,6 +186,7 @@ class _Curator:
         case = self._result.cases[index]
         original = self._images.case_image(case)
         yield Picture(embed(original), f"{case.image_id}, original", ("original",)) if first else None
+        yield from self._no_rerolled_image()
         for title, method, new in zip(self.titles, self._methods, fresh, strict=True):
             if not new:
                 yield None
@@ -187,6 +199,7 @@ class _Curator:
         original = self._images.case_image(case)
         mask = embed(self._images.case_mask(case)) if self._shows_mask(first) else None
         yield Picture(mask, f"{case.image_id}, mask", ("mask: white is edited",)) if mask else None
+        yield from self._no_rerolled_image()
         for title, method, new in zip(self.titles, self._methods, fresh, strict=True):
             if not new:
                 yield None
@@ -199,9 +212,10 @@ class _Curator:
 
     def _edits(self, index: int) -> Iterator[Picture | None]:
         case = self._result.cases[index]
-        rows = [None if method is None else method.cases[index] for method in (self._original, *self._methods)]
+        references = (self._original, self._reroll)[: len(self.references)]
+        rows = [None if method is None else method.cases[index] for method in (*references, *self._methods)]
         scores = self._scores(rows)
-        for title, row, facts in zip((NO_IMMUNIZATION, *self.titles), rows, scores, strict=True):
+        for title, row, facts in zip((*self.references, *self.titles), rows, scores, strict=True):
             yield None if row is None else self._edit(case, row, title, facts)
 
     def _edit(self, case: CaseInfo, row: CaseResult, title: str, facts: tuple[str, ...]) -> Picture:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from photoguard_eval.evaluation.results import EvaluationResult, GateReport, ModelInfo
 from photoguard_eval.reports.cells import without_repeated_notes
-from photoguard_eval.reports.naming import editor_text
+from photoguard_eval.reports.naming import editor_text, reroll_notes
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown
 from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.verdicts import (
@@ -51,7 +51,7 @@ def markdown_report(
         sheets: File names of the contact sheets, by editor.
         paper_rows: Whether the paper's own rows stand beside the measured ones.
     """
-    parts = [*_head(result, gate), READING]
+    parts = [*_head(result, gate), READING, *reroll_notes(result.rerolls)]
     seen: set[str] = set()
     for editor in result.editors:
         text = editor_text(editor)

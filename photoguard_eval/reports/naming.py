@@ -14,6 +14,7 @@ from photoguard_eval.evaluation.results import (
     MetricInfo,
     Summary,
     ThreatModelInfo,
+    budget_levels,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ TABLE_10 = ("sr_sim", "gmsd", "vsi", "dss", "haarpsi")
 """The metrics of the paper's tables."""
 
 NO_IMMUNIZATION = "No immunization"
+REROLL_TITLE = "Re-roll"
+NOTE_REROLL = f"{REROLL_TITLE}: the unprotected image edited with another seed: how far chance alone moves an edit."
+
+PROTECTION = "ssim"
+"""The metric by which a size of protection is said where one must do."""
+
 MISSING = "–"
 
 _PAPER_TITLE = re.compile(r"^Immunization(?: baseline)? \(([^()]*)\)(.*)$", re.DOTALL)
@@ -64,10 +71,14 @@ def editor_text(name: str) -> EditorText:
 
 
 def budget_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
-    """Return norm and bound, in levels of 255 for ℓ∞."""
-    if threat_model.norm == "linf":
-        return f"ℓ∞ {threat_model.epsilon * 255:.4g}/255"
-    return f"ℓ2 {threat_model.epsilon:.4g}"
+    """Return norm and bound, in levels of 255; equal for budgets that differ by rounding alone."""
+    norm = "ℓ∞" if threat_model.norm == "linf" else "ℓ2"
+    return f"{norm} {levels_text(budget_levels(threat_model.epsilon))}/255"
+
+
+def levels_text(levels: float) -> str:
+    """Print levels of 255 with as many decimals as they have, at most three."""
+    return f"{levels:.6g}"
 
 
 def knowledge_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
@@ -77,18 +88,41 @@ def knowledge_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
 
 
 def editor_methods(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
-    """Return the rows of an editor in the order of the result."""
+    """Return the rows of an editor's attacks in the order of the result."""
     return tuple(method for method in result.methods if method.editor == editor)
 
 
+def with_reroll(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return the rows whose edits are compared with those of the originals: a re-roll, if there is one, and attacks."""
+    reroll = result.reroll(editor)
+    return (() if reroll is None else (reroll,)) + editor_methods(result, editor)
+
+
+def with_references(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return all rows of an editor, those of unprotected images first."""
+    original = result.original(editor)
+    return (() if original is None else (original,)) + with_reroll(result, editor)
+
+
+def reroll_notes(methods: Sequence[MethodResult]) -> list[str]:
+    """Say what a re-roll is, where rows have one."""
+    return [NOTE_REROLL] if any(method.rerolled for method in methods) else []
+
+
 def method_label(method: MethodResult) -> str:
-    """Return the label of a row's attack, or the name of the row of unprotected images."""
-    return method.attack.label if method.attack else NO_IMMUNIZATION
+    """Return the label of a row's attack, or the title of a row of unprotected images."""
+    return method.attack.label if method.attack else _title(method)
+
+
+def _title(method: MethodResult) -> str:
+    if method.attack is not None:
+        return method.attack.title
+    return REROLL_TITLE if method.rerolled else NO_IMMUNIZATION
 
 
 def method_titles(methods: Sequence[MethodResult]) -> tuple[str, ...]:
     """Name rows as the paper does; titles that occur twice get the attack's label behind them."""
-    titles = [method.attack.title if method.attack else NO_IMMUNIZATION for method in methods]
+    titles = [_title(method) for method in methods]
     counts = Counter(titles)
     return tuple(
         title if counts[title] == 1 else f"{title} [{method_label(method)}]"
@@ -102,9 +136,9 @@ def short_title(title: str) -> str:
     return found.group(1) + found.group(2) if found else title
 
 
-def epsilon_of(method: MethodResult) -> float:
-    """Return the ε of a row's attack, in [0, 1]; 0 for unprotected images."""
-    return method.attack.threat_model.epsilon if method.attack else 0.0
+def levels_of(method: MethodResult) -> float:
+    """Return the budget of a row's attack, in levels of 255; 0 for unprotected images."""
+    return budget_levels(method.attack.threat_model.epsilon) if method.attack else 0.0
 
 
 def label_without_budget(method: MethodResult) -> str:
@@ -118,8 +152,8 @@ def with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult,
     largest: dict[str, float] = {}
     for method in methods:
         name = label_without_budget(method)
-        largest[name] = max(largest.get(name, 0.0), epsilon_of(method))
-    return tuple(method for method in methods if epsilon_of(method) == largest[label_without_budget(method)])
+        largest[name] = max(largest.get(name, 0.0), levels_of(method))
+    return tuple(method for method in methods if levels_of(method) == largest[label_without_budget(method)])
 
 
 def without_epsilon(text: str) -> str:

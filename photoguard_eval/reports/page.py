@@ -8,7 +8,7 @@ from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, Gat
 from photoguard_eval.reports.cells import Table, without_repeated_notes
 from photoguard_eval.reports.figures import describe_figure, figure_7, figure_editors, figure_svg
 from photoguard_eval.reports.gallery import Gallery, make_gallery
-from photoguard_eval.reports.naming import EditorText, editor_text
+from photoguard_eval.reports.naming import EditorText, editor_text, reroll_notes
 from photoguard_eval.reports.pictures import LARGEST_SIDE, PERTURBATION_FACTOR, ReportImages
 from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.tradeoff import describe_tradeoff, families, tradeoff_figure
@@ -76,6 +76,7 @@ def render_page(result: EvaluationResult, gate: GateReport, images: ReportImages
         broken=thresholds_table(result, broken) if broken else None,
         editors=editors,
         attacks=_attacks(result),
+        reroll_notes=reroll_notes(result.rerolls),
         factor=PERTURBATION_FACTOR,
         largest_side=LARGEST_SIDE,
         libraries=sorted(result.provenance.libraries.items()),

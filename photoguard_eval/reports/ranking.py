@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
-from photoguard_eval.evaluation.statistics import concordance, holm, paired_difference, paired_p_value, ranks
-from photoguard_eval.evaluation.tolerances import FLOOR
+from photoguard_eval.evaluation.statistics import concordance, paired_difference, ranks
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
+from photoguard_eval.reports.floor import CLEARLY, LEVEL, AgainstNoise, against_noise, floor_of
 from photoguard_eval.reports.naming import (
     MISSING,
+    PROTECTION,
     TABLE_6,
     TABLE_10,
     budget_text,
     editor_methods,
     method_titles,
     number,
+    reroll_notes,
 )
 
 RANKED = (*TABLE_6, *TABLE_10, "clip_similarity")
 """Metrics whose ranks are averaged: the paper's, those of its Tables 6 and 10 and of Figure 7."""
-
-CLEARLY = 2
-"""How many standard errors an attack must lie behind another to be called clearly worse."""
-
-LEVEL = 0.05
-"""By each metric, the chance that any attack that is no better than noise is called better."""
 
 
 def ranking_tables(result: EvaluationResult, editor: str) -> tuple[Table, ...]:
@@ -35,33 +31,50 @@ def ranking_tables(result: EvaluationResult, editor: str) -> tuple[Table, ...]:
         result: The result of an evaluation.
         editor: Name of the editor.
     """
+    reroll = result.reroll(editor)
+    groups = rows_by_budget(result, editor)
+    return tuple(_ranking(result, budget, rows, reroll) for budget, rows in groups.items() if len(rows) > 1)
+
+
+def rows_by_budget(result: EvaluationResult, editor: str) -> dict[str, list[MethodResult]]:
+    """Return an editor's rows of attacks by their budget in words, in the order of the result."""
     budgets: dict[str, list[MethodResult]] = {}
     for method in editor_methods(result, editor):
         if method.attack is not None:
             budgets.setdefault(budget_text(method.attack.threat_model), []).append(method)
-    return tuple(_ranking(result, budget, methods) for budget, methods in budgets.items() if len(methods) > 1)
+    return budgets
 
 
-def _ranking(result: EvaluationResult, budget: str, methods: Sequence[MethodResult]) -> Table:
-    metrics = [metric for name in RANKED if (metric := result.metric(name)) and _tells_apart(metric, methods)]
+def ranked_metrics(result: EvaluationResult, methods: Sequence[MethodResult]) -> list[MetricInfo]:
+    """Return the metrics that rows are ranked by: those of the paper by which they differ."""
+    return [metric for name in RANKED if (metric := result.metric(name)) and _tells_apart(metric, methods)]
+
+
+def _ranking(
+    result: EvaluationResult, budget: str, methods: Sequence[MethodResult], reroll: MethodResult | None
+) -> Table:
+    metrics = ranked_metrics(result, methods)
     by_metric = [ranks([_similarity(method, metric) for method in methods]) for metric in metrics]
     # Without a metric that tells the attacks apart all of them are in the middle.
     means = [sum(own) / len(own) for own in zip(*by_metric, strict=True)] or [(len(methods) + 1) / 2] * len(methods)
-    above_floor = _above_floor(result, metrics, methods)
-    columns = [
-        [Cell(title) for title in method_titles(methods)],
-        [Cell(number(mean, 1), best=mean == min(means) < max(means)) for mean in means],
-        *([above_floor] if above_floor else []),
-        *(_rank_cells(result, metric, methods, own) for metric, own in zip(metrics, by_metric, strict=True)),
+    standing = against_noise(result, metrics, methods, reroll)
+    # Only what is compared with something has a place in the table: without noise there is no size of a re-roll.
+    shown = [*methods, reroll] if reroll is not None and standing else methods
+    above_floor = _floor_columns(shown, standing)
+    rank_columns = [
+        (Column("Mean rank"), [Cell(number(mean, 1), best=mean == min(means) < max(means)) for mean in means]),
+        *above_floor,
+        *(
+            (Column(metric.label), _rank_cells(result, metric, methods, own))
+            for metric, own in zip(metrics, by_metric, strict=True)
+        ),
     ]
-    rows = [Row(cells) for cells in zip(*columns, strict=True)]
-    order = sorted(range(len(methods)), key=means.__getitem__)
-    header = (
-        Column("Method", numeric=False),
-        Column("Mean rank"),
-        *([Column("Beats noise")] if above_floor else []),
-        *(Column(metric.label) for metric in metrics),
-    )
+    columns = [(Column("Method", numeric=False), [Cell(title) for title in method_titles(shown)]), *rank_columns]
+    blank = Cell(MISSING)
+    # A re-roll has no rank.
+    filled = [[*cells, *[blank] * (len(shown) - len(cells))] for _, cells in columns]
+    rows = [Row(cells) for cells in zip(*filled, strict=True)]
+    order = [*sorted(range(len(methods)), key=means.__getitem__), *range(len(methods), len(shown))]
     notes = [
         f"Ranks of the {len(methods)} rows with this budget; 1 leaves the edit least similar to that of the original, "
         "or to its prompt. ≈: behind the first by less than two standard errors of the difference over the images, so "
@@ -72,13 +85,60 @@ def _ranking(result: EvaluationResult, budget: str, methods: Sequence[MethodResu
             f"Agreement of the metrics on the ranks, Kendall's W: {number(concordance(by_metric), 2)} (1: all give the "
             "same ranks, 0: they have nothing in common)."
         )
-    if above_floor:
+    notes += _floor_notes(result, standing)
+    notes += reroll_notes(shown)
+    header = tuple(heading for heading, _ in columns)
+    return Table(f"Ranking at {budget}", header, tuple(rows[index] for index in order), tuple(notes))
+
+
+def _floor_columns(
+    methods: Sequence[MethodResult], standing: Mapping[str, AgainstNoise]
+) -> list[tuple[Column, list[Cell]]]:
+    """Return the columns that compare rows with random noise, as far as there is anything to say."""
+    own = [standing.get(method.label) if method is not floor_of(methods) else None for method in methods]
+    columns = [
+        ("Beats noise", [f"{row.beaten} of {row.tested}" if row and row.beaten is not None else "" for row in own]),
+        (f"{PROTECTION.upper()} against noise", [_difference_text(row) if row else "" for row in own]),
+        (
+            "Of a re-roll",
+            [
+                f"{number(100 * row.share_of_reroll, 0)} %" if row and row.share_of_reroll is not None else ""
+                for row in own
+            ],
+        ),
+    ]
+    return [(Column(label), [Cell(text or MISSING) for text in texts]) for label, texts in columns if any(texts)]
+
+
+def _difference_text(row: AgainstNoise) -> str:
+    difference = number(row.difference, 3, signed=True)
+    return difference if row.error is None else f"{difference} ± {number(row.error, 3)}"
+
+
+def _floor_notes(result: EvaluationResult, standing: Mapping[str, AgainstNoise]) -> list[str]:
+    notes = []
+    if any(row.beaten is not None for row in standing.values()):
         notes.append(
             "Beats noise: by how many of the metrics with a value for every case the edits are less similar than under "
             f"random noise of this budget, p ≤ {LEVEL:g} in the one-sided Wilcoxon signed-rank test over the "
-            f"{_image_count(result)} images, with Holm's correction for the number of attacks."
+            f"{_image_count(result)} images, with Holm's correction for the number of attacks. A difference too small "
+            "to protect anything can count too: its size stands beside it."
         )
-    return Table(f"Ranking at {budget}", header, tuple(rows[index] for index in order), tuple(notes))
+    if standing:
+        notes.append(
+            f"{PROTECTION.upper()} against noise: mean difference of the edits' {PROTECTION.upper()} to that under the "
+            "noise, case by case, ± its standard error over the images; the further below zero, the better."
+        )
+    if any(row.share_of_reroll is not None for row in standing.values()):
+        notes.append(
+            "Of a re-roll: this difference as a share of the re-roll's. At 100 % an attack changes an edit as much as "
+            "another seed does."
+        )
+    return notes
+
+
+def _image_count(result: EvaluationResult) -> int:
+    return len({case.image_id for case in result.cases})
 
 
 def _tells_apart(metric: MetricInfo, methods: Sequence[MethodResult]) -> bool:
@@ -91,30 +151,6 @@ def _similarity(method: MethodResult, metric: MetricInfo) -> float:
     """Return a mean so that a smaller one is a better protection."""
     mean = method.metrics[metric.name].mean
     return mean if metric.higher_is_more_similar else -mean
-
-
-def _above_floor(
-    result: EvaluationResult, metrics: Sequence[MetricInfo], methods: Sequence[MethodResult]
-) -> list[Cell]:
-    """Count for each row the metrics by which it beats random noise; nothing where that cannot be known."""
-    floor = next((method for method in methods if method.attack and method.attack.name == FLOOR), None)
-    others = [method for method in methods if method is not floor]
-    tested = [metric for metric in metrics if metric.kind != "distribution"]
-    # With so few images even the smallest p-value there is would be too large after the correction.
-    if floor is None or not tested or not others or len(others) * 2.0 ** -_image_count(result) > LEVEL:
-        return []
-    images = [case.image_id for case in result.cases]
-    findings = []
-    for metric in tested:
-        sign = 1.0 if metric.higher_is_more_similar else -1.0
-        floor_scores, *scores = [[sign * case.scores[metric.name] for case in row.cases] for row in (floor, *others)]
-        findings.append([p <= LEVEL for p in holm([paired_p_value(floor_scores, own, images) for own in scores])])
-    texts = iter([f"{sum(own)} of {len(tested)}" for own in zip(*findings, strict=True)])
-    return [Cell(MISSING if method is floor else next(texts)) for method in methods]
-
-
-def _image_count(result: EvaluationResult) -> int:
-    return len({case.image_id for case in result.cases})
 
 
 def _rank_cells(

@@ -31,6 +31,9 @@ from photoguard_eval.reports.naming import (
     mean_and_std,
     method_titles,
     number,
+    reroll_notes,
+    with_references,
+    with_reroll,
 )
 from photoguard_eval.reports.ranking import ranking_tables
 
@@ -101,11 +104,17 @@ def _further(result: EvaluationResult) -> list[MetricInfo]:
 def _similarity_table(
     result: EvaluationResult, editor: str, title: str, metrics: Sequence[MetricInfo], printed: bool
 ) -> Table:
-    methods = editor_methods(result, editor)
+    methods = with_reroll(result, editor)
     columns = [[Cell(title) for title in method_titles(methods)]]
     columns += [metric_cells(metric, methods) for metric in metrics]
     rows = table_rows(columns)
-    notes = [NOTE_ARROWS, *extractor_notes(metrics), *_sample_notes(metrics, result), *_left_out_note(result.dataset.n)]
+    notes = [
+        NOTE_ARROWS,
+        *reroll_notes(methods),
+        *extractor_notes(metrics),
+        *_sample_notes(metrics, result),
+        *_left_out_note(result.dataset.n),
+    ]
     if printed:
         rows += _paper_rows(metrics, methods)
         notes.append(NOTE_PAPER)
@@ -126,7 +135,7 @@ def metric_cells(
     summaries = [method.metrics.get(metric.name) for method in methods]
     standing: dict[str, list[float]] = {}
     for method, summary, same in zip(methods, summaries, comparable, strict=True):
-        if summary is not None and same:
+        if summary is not None and same and not method.rerolled:
             standing.setdefault(_budget(method), []).append(summary.mean)
     unprotected = standing.pop(UNPROTECTED, [])
     best = {budget: _best(metric, means + unprotected) for budget, means in standing.items() if len(means) > 1}
@@ -228,8 +237,7 @@ def _left_out_note(n: int) -> list[str]:
 
 
 def _prompt_table(result: EvaluationResult, editor: str) -> Table:
-    original = result.original(editor)
-    methods = ((original,) if original else ()) + editor_methods(result, editor)
+    methods = with_references(result, editor)
     metrics = [metric for metric in result.metrics if metric.kind == "prompt"]
     header = [Column("Method", numeric=False)]
     columns = [[Cell(title) for title in method_titles(methods)]]
@@ -242,9 +250,22 @@ def _prompt_table(result: EvaluationResult, editor: str) -> Table:
     notes = (
         "Mean ± standard deviation and quartiles over the cases, drawn in Figure 7. The arrow points to an edit that "
         "follows the prompt; a good immunization keeps it from doing so.",
+        *reroll_notes(methods),
+        *_seed_notes(result, methods),
         *extractor_notes(metrics),
     )
     return Table("Figure 7 as numbers: similarity of the edit to the prompt", tuple(header), table_rows(columns), notes)
+
+
+def _seed_notes(result: EvaluationResult, methods: Sequence[MethodResult]) -> list[str]:
+    """Say which of the rows of unprotected images a drop is to be counted from."""
+    if not any(method.rerolled for method in methods):
+        return []
+    return [
+        f"All rows but the re-roll have these seeds: {result.dataset.seeds}. Where they were selected for edits of the "
+        "unprotected image that follow the prompt, the mean without immunization is too high by just that, and every "
+        "other edit falls behind it. Count a drop from the re-roll, whose seeds nobody has selected."
+    ]
 
 
 _QUARTILES: tuple[tuple[str, Callable[[Summary], float | None]], ...] = (

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
 from photoguard_eval.reports.figures import COLOURS, INK, PANEL_INCHES
 from photoguard_eval.reports.naming import (
+    PROTECTION,
+    REROLL_TITLE,
     editor_methods,
     editor_text,
-    epsilon_of,
     label_without_budget,
+    levels_of,
+    levels_text,
     method_titles,
     short_title,
     without_epsilon,
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PROTECTION = "ssim"
 IMPERCEPTIBILITY = "immunized_ssim"
 
 MARKERS = "osD^vPX*<>"
@@ -58,7 +60,7 @@ def families(result: EvaluationResult, editor: str) -> tuple[Family, ...]:
     representatives = [rows[0] for rows in groups.values()]
     titles = [without_epsilon(short_title(title)) for title in method_titles(representatives)]
     return tuple(
-        Family(title, tuple(sorted(rows, key=epsilon_of))) for title, rows in zip(titles, groups.values(), strict=True)
+        Family(title, tuple(sorted(rows, key=levels_of))) for title, rows in zip(titles, groups.values(), strict=True)
     )
 
 
@@ -74,12 +76,13 @@ def tradeoff_figure(result: EvaluationResult, editor: str) -> Figure:
     groups = families(result, editor)
     has_budgets = any(len(family.rows) > 1 for family in groups)
     width, height = PANEL_INCHES
-    height = max(height, LEGEND_LINE_INCHES * (1 + len(groups)))
+    height = max(height, LEGEND_LINE_INCHES * (2 + len(groups)))
     panels = 2 if has_budgets else 1
     figure = Figure(figsize=(width * panels + LEGEND_INCHES, height), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False, sharey=True)[0]
     for panel, of_budget in zip(axes, [True, False][-panels:], strict=True):
         _draw(panel, groups, of_budget)
+        _draw_reroll(panel, result, editor)
     axes[0].set_ylabel("SSIM of the edits (lower protects better)", fontsize=9, color=INK)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False, labelcolor=INK)
@@ -91,12 +94,28 @@ def describe_tradeoff(result: EvaluationResult, editor: str) -> str:
     parts = []
     for family in families(result, editor):
         points = ", ".join(
-            f"{epsilon_of(row) * 255:.3g} levels {row.metrics[PROTECTION].mean:.3f} "
+            f"{levels_text(levels_of(row))} levels {row.metrics[PROTECTION].mean:.3f} "
             f"(image {row.metrics[IMPERCEPTIBILITY].mean:.3f})"
             for row in family.rows
         )
         parts.append(f"{family.title}: {points}")
+    reroll = _reroll_protection(result, editor)
+    if reroll is not None:
+        parts.append(f"{REROLL_TITLE}, the unprotected image edited with another seed: {reroll:.3f}")
     return f"SSIM of edits under {editor_text(editor).title}. {'; '.join(parts)}."
+
+
+def _reroll_protection(result: EvaluationResult, editor: str) -> float | None:
+    reroll = result.reroll(editor)
+    summary = reroll.metrics.get(PROTECTION) if reroll is not None else None
+    return None if summary is None else summary.mean
+
+
+def _draw_reroll(panel: Axes, result: EvaluationResult, editor: str) -> None:
+    """Draw how similar another seed leaves an edit, as a line across: it has neither budget nor immunized image."""
+    reroll = _reroll_protection(result, editor)
+    if reroll is not None:
+        panel.axhline(reroll, color=INK, linestyle="dotted", linewidth=1.2, label=f"{REROLL_TITLE} (another seed)")
 
 
 def _draw(panel: Axes, groups: Sequence[Family], of_budget: bool) -> None:
@@ -110,7 +129,7 @@ def _draw(panel: Axes, groups: Sequence[Family], of_budget: bool) -> None:
             style = {"color": colour, "marker": marker, "linestyle": "solid"}
             attacks += 1
         panel.plot(
-            [epsilon_of(row) * 255 if of_budget else row.metrics[IMPERCEPTIBILITY].mean for row in family.rows],
+            [levels_of(row) if of_budget else row.metrics[IMPERCEPTIBILITY].mean for row in family.rows],
             [row.metrics[PROTECTION].mean for row in family.rows],
             markersize=5,
             linewidth=1.2,
@@ -118,8 +137,8 @@ def _draw(panel: Axes, groups: Sequence[Family], of_budget: bool) -> None:
             **style,
         )
     if of_budget:
-        budgets = sorted({epsilon_of(row) * 255 for family in groups for row in family.rows})
-        panel.set_xticks(budgets, [f"{budget:.3g}" for budget in budgets])
+        budgets = sorted({levels_of(row) for family in groups for row in family.rows})
+        panel.set_xticks(budgets, [levels_text(budget) for budget in budgets])
         panel.set_xlabel("ε, levels of 255", fontsize=9, color=INK)
     else:
         panel.set_xlabel("SSIM of the immunized image (higher is less visible)", fontsize=9, color=INK)

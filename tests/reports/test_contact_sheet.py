@@ -17,7 +17,7 @@ from photoguard_eval.reports.contact_sheet import (
     sheet_rows,
 )
 from photoguard_eval.reports.figures import figure_png
-from tests.reports.example import HOSTILE_PROMPT, ExampleImages, encode, make_result
+from tests.reports.example import HOSTILE_PROMPT, ExampleImages, encode, make_result, with_rerolls
 from tests.reports.test_tradeoff import at_budget
 
 
@@ -60,6 +60,14 @@ def test_each_row_shows_its_own_images_and_edits_without_a_pixel_lost(result):
             published = images.artifact(own.immunized) if own.immunized else original
             assert np.array_equal(cell(pixels, row, 2 * place), enlarged(published))
             assert np.array_equal(cell(pixels, row, 2 * place + 1), enlarged(images.artifact(own.edit)))
+
+
+def test_a_re_roll_shows_the_original_and_its_own_edit(result):
+    images = ExampleImages()
+    pixels = picture(contact_sheet(with_rerolls(result), "inpaint", images))
+    assert np.array_equal(cell(pixels, 1, 0), enlarged(images.case_image(result.cases[0])))
+    assert np.array_equal(cell(pixels, 1, 1), enlarged(images.artifact("reroll-inpaint-edit-0")))
+    assert labels(contact_sheet(with_rerolls(result), "inpaint", images))[0][:2] == ["No immunization", "Re-roll"]
 
 
 def test_cases_are_spread_over_the_images(result):

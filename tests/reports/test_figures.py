@@ -6,7 +6,7 @@ import pytest
 
 from photoguard_eval.evaluation.results import Summary
 from photoguard_eval.reports.figures import describe_figure, figure_7, figure_editors, figure_png, figure_svg
-from tests.reports.example import EDITORS
+from tests.reports.example import EDITORS, with_rerolls
 
 NAMES = ["No\nimmunization", "Random\nnoise", "Encoder\nattack", "Diffusion\nattack"]
 
@@ -21,6 +21,17 @@ def test_bars_are_the_means_of_original_and_attacks(result):
         means = [row.metrics["clip_similarity"].mean for row in rows(result, editor)]
         assert [bar.get_height() for bar in panel.containers[0]] == pytest.approx(means)
         assert [label.get_text() for label in panel.get_xticklabels()] == NAMES
+
+
+def test_a_re_roll_has_a_bar_of_its_own_colour_between_the_original_and_the_attacks(result):
+    before, after = (figure_7(shown, EDITORS).axes[0] for shown in (result, with_rerolls(result)))
+    bars = after.containers[0].patches
+    assert [label.get_text() for label in after.get_xticklabels()] == [NAMES[0], "Re-roll", *NAMES[1:]]
+    assert bars[1].get_height() == pytest.approx(0.29)
+    colours = [bar.get_facecolor() for bar in bars]
+    assert [colours[0], *colours[2:]] == [bar.get_facecolor() for bar in before.containers[0].patches]
+    assert len(set(colours)) == len(colours)
+    assert "Re-roll 0.290, Random noise" in describe_figure(with_rerolls(result), "inpaint")
 
 
 def test_error_bars_are_the_interquartile_range(result):

@@ -4,11 +4,17 @@ import json
 
 import pytest
 
-from photoguard_eval.evaluation.results import Summary, without_pictures
+from photoguard_eval.evaluation.results import REFERENCES, Summary, without_pictures
 from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
-from tests.reports.example import ATTACKS, EDITORS, make_result, metric
+from tests.reports.example import ATTACKS, EDITORS, make_result, metric, with_rerolls
+from tests.reports.test_ranking import on_images
 
-KEYS = {"attack", "editor", "model", "dataset", "preset", "n", "metrics"}
+KEYS = {"attack", "editor", "model", "dataset", "preset", "n", "metrics", "against_noise"}
+
+
+def attack_rows(results, shared=None):
+    """Return the rows without those of unprotected images."""
+    return [row for row in leaderboard_rows(results, shared) if row["attack"] not in REFERENCES]
 
 
 def with_ssim(started: str, mean: float, **model: str):
@@ -23,11 +29,43 @@ def with_ssim(started: str, mean: float, **model: str):
 
 def test_rows_have_exactly_these_keys(result):
     rows = leaderboard_rows([result])
-    assert [(row["editor"], row["attack"]) for row in rows] == [(e, a) for e in EDITORS for a in ATTACKS]
+    assert [(row["editor"], row["attack"]) for row in rows] == [(e, a) for e in EDITORS for a in ("original", *ATTACKS)]
     for row in rows:
         assert set(row) == KEYS
         assert (row["model"], row["dataset"], row["preset"], row["n"]) == ("maker/model", "scenes", "ci", 4)
     assert json.loads(json.dumps(rows)) == rows
+
+
+def test_rows_say_how_far_they_are_from_noise(result):
+    rows = {(row["editor"], row["attack"]): row["against_noise"] for row in leaderboard_rows([with_rerolls(result)])}
+    assert rows["inpaint", "encoder"] == {
+        "metric": "ssim",
+        "difference": pytest.approx(-0.3),
+        "error": pytest.approx(0),
+        "share_of_reroll": pytest.approx(0.75),
+        "beaten": None,
+        "tested": 0,
+    }
+    assert rows["inpaint", "re-roll"]["share_of_reroll"] == 1
+    assert rows["inpaint", "noise"] is rows["inpaint", "original"] is None
+    of_many = leaderboard_rows([on_images(result, 8)])
+    assert [row["against_noise"]["beaten"] for row in of_many if row["attack"] == "encoder"] == [10, 9]
+
+
+def test_unprotected_images_have_the_rows_of_the_latest_result_that_has_them(result):
+    """A shared result of before has no re-roll; one of other seeds has one that is not to be compared."""
+    own = with_rerolls(result)
+    shared = as_mine(result, LATER, 0.1)
+    ranking, means, *_ = leaderboard_tables([own], {PLACE: [shared]})
+    assert [row.cells[0].text for row in means.rows][:2] == ["No immunization", "Re-roll"]
+    assert ranking.rows[-1].cells[0].text == "Re-roll"
+    cases = tuple(case.model_copy(update={"seed": {"inpaint": 99, "img2img": 98}}) for case in result.cases)
+    others = shared.model_copy(update={"cases": cases})
+    (means, *_) = leaderboard_tables([own], {PLACE: [others]})
+    assert means.rows[1].cells[3].text == "0.500 ± 0.022 *"
+    assert means.rows[1].cells[0].text == "Re-roll"
+    before = leaderboard_tables([result], {PLACE: [shared]})[1]
+    assert "Re-roll" not in {row.cells[0].text for row in before.rows}
 
 
 def test_set_metrics_have_no_std_and_case_metrics_have_both(result):
@@ -38,7 +76,7 @@ def test_set_metrics_have_no_std_and_case_metrics_have_both(result):
 
 
 def test_numbers_are_the_results_in_full(result):
-    row = leaderboard_rows([result])[1]
+    row = attack_rows([result])[1]
     summary = result.method("encoder", "inpaint").metrics["ssim"]
     assert row["metrics"]["ssim"] == {"mean": summary.mean, "std": summary.std}
     assert row["metrics"]["fid"] == {"mean": 101.25}
@@ -47,14 +85,14 @@ def test_numbers_are_the_results_in_full(result):
 def test_the_latest_result_wins_whatever_the_order():
     older, newer = with_ssim("2030-01-01T00:00:00+00:00", 0.1), with_ssim("2030-01-02T00:00:00+00:00", 0.2)
     for results in ([older, newer], [newer, older]):
-        rows = leaderboard_rows(results)
+        rows = attack_rows(results)
         assert len(rows) == 6
         assert {row["metrics"]["ssim"]["mean"] for row in rows} == {0.2}
 
 
 def test_other_models_and_presets_are_other_rows(result):
     other = result.model_copy(update={"preset": "paper"})
-    assert len(leaderboard_rows([result, other])) == 12
+    assert len(attack_rows([result, other])) == 12
 
 
 def test_rankings_and_one_table_per_model_dataset_preset_and_editor(result):
@@ -167,7 +205,7 @@ LATER = "2030-02-01T00:00:00+00:00"
 def test_namesakes_of_others_keep_their_row(result, mine, theirs):
     own = of(as_mine(result, LATER, 0.1), **mine)
     other = of(as_mine(result, result.provenance.started, 0.2), **theirs)
-    rows = leaderboard_rows([own], {PLACE: [result, other]})
+    rows = attack_rows([own], {PLACE: [result, other]})
     assert {row["attack"]: row["metrics"]["ssim"]["mean"] for row in rows if "mine" in row["attack"]} == {
         "mine": 0.1,
         f"mine [{PLACE}]": 0.2,
@@ -179,7 +217,7 @@ def test_namesakes_of_others_keep_their_row(result, mine, theirs):
 
 def test_two_others_of_one_name_are_both_told_by_their_place(result):
     first, second = (of(as_mine(result, LATER, ssim), source="mine", fingerprint=str(ssim)) for ssim in (0.1, 0.2))
-    rows = leaderboard_rows([], {"a.json": [first], "b.json": [second]})
+    rows = attack_rows([], {"a.json": [first], "b.json": [second]})
     assert [row["attack"] for row in rows] == ["mine [a.json]", "mine [b.json]"]
 
 
@@ -194,7 +232,7 @@ def test_the_same_attack_has_one_row_the_latest_whoever_measured_it(result, who)
     older, newer = as_mine(result, result.provenance.started, 0.1), as_mine(result, LATER, 0.2)
     older = of(older, **(who if who["source"] != "photoguard_eval" else {**who, "fingerprint": "of another"}))
     for own, other in ((older, of(newer, **who)), (of(newer, **who), older)):
-        rows = leaderboard_rows([own], {PLACE: [other]})
+        rows = attack_rows([own], {PLACE: [other]})
         assert [(row["attack"], row["metrics"]["ssim"]["mean"]) for row in rows] == [("mine", 0.2)]
 
 

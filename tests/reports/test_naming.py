@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.reports.naming import decimals_for, file_stem, method_titles, number, short_title
+from photoguard_eval.reports.naming import budget_text, decimals_for, file_stem, method_titles, number, short_title
 from tests.reports.example import TITLES, attack_info, method_result
 
 
@@ -50,6 +50,23 @@ def test_decimals_follow_the_largest_value(values, decimals):
 )
 def test_numbers(value, signed, text):
     assert number(value, 3, signed) == text
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilon", "text"),
+    [
+        ("linf", 16 / 255, "ℓ∞ 16/255"),
+        ("linf", 0.06274509803921569, "ℓ∞ 16/255"),
+        ("linf", 0.06275, "ℓ∞ 16.001/255"),
+        ("linf", 0.06, "ℓ∞ 15.3/255"),
+        ("linf", 1.0, "ℓ∞ 255/255"),
+        ("l2", 8 / 255, "ℓ2 8/255"),
+        ("l2", 0.0314, "ℓ2 8.007/255"),
+    ],
+)
+def test_budgets_are_levels_with_as_many_decimals_as_they_have(norm, epsilon, text):
+    threat_model = attack_info("noise").threat_model.model_copy(update={"norm": norm, "epsilon": epsilon})
+    assert budget_text(threat_model) == text
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 
 from photoguard_eval.evaluation.results import FailedAttack
 from photoguard_eval.reports.gallery import make_gallery
+from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.tables import editor_tables
-from tests.reports.example import HOSTILE_PROMPT, PROMPTS, ExampleImages, make_gate, threshold
+from tests.reports.example import HOSTILE_PROMPT, PROMPTS, ExampleImages, make_gate, threshold, with_rerolls
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 LOADING = {"src", "href", "srcset", "poster", "data", "action", "xlink:href", "background"}
@@ -153,6 +154,21 @@ def test_edits_show_seed_and_scores(tree):
     assert "cat-0, seed 10" in text
     assert "SSIM 0.880" in text
     assert "CLIP similarity 0.300" in text
+
+
+def test_a_re_roll_has_a_column_of_its_edits_alone(result, gate):
+    board = with_rerolls(result)
+    gallery = make_gallery(board, "inpaint", ExampleImages())
+    assert gallery.columns[:3] == ("No immunization", "Re-roll", "Random noise")
+    lineups = gallery.images[0].lineups
+    assert {len(lineup.pictures) for lineup in lineups} == {5}
+    assert [lineup.pictures[1] is not None for lineup in lineups] == [False, False, True, True]
+    assert "cat-0, seed 10; re-roll, seed 77" in [lineup.detail for lineup in lineups]
+    assert lineups[2].pictures[1].facts == ("SSIM 0.480", "CLIP similarity 0.270")
+    page = render_page(board, gate, ExampleImages())
+    assert "an attack has to beat." in page
+    assert NOTE_REROLL in Tree(page).root.all("section")[0].text
+    assert NOTE_REROLL not in render_page(result, gate, ExampleImages())
 
 
 def test_an_immunized_image_is_read_once_for_all_its_prompts(result):

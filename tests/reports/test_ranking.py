@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from photoguard_eval.evaluation.statistics import paired_difference
+from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.ranking import ranking_tables
 from photoguard_eval.reports.tables import editor_tables
-from tests.reports.example import TITLES
+from tests.reports.example import TITLES, with_rerolls
 
 
 def with_budgets(result, budgets):
@@ -54,7 +55,7 @@ def test_every_metric_of_the_paper_that_tells_the_rows_apart_is_ranked(result):
     headings = [heading.label for heading in table.header]
     # By recall all rows are equal, and KID is not the paper's.
     expected = ["FID", "Precision", "SSIM", "PSNR", "VIFp", "FSIM", "SR-SIM", "GMSD", "VSI", "DSS", "HaarPSI"]
-    assert headings == ["Method", "Mean rank", *expected, "CLIP similarity"]
+    assert headings == ["Method", "Mean rank", "SSIM against noise", *expected, "CLIP similarity"]
     assert [column(table, "GMSD")[TITLES[name]].text for name in ("diffusion", "encoder", "noise")] == ["1", "2", "3"]
 
 
@@ -126,7 +127,72 @@ def test_every_metric_says_who_beats_the_noise(result):
     (table,) = ranking_tables(on_images(result, 8), "inpaint")
     beats = {title: cell.text for title, cell in column(table, "Beats noise").items()}
     assert beats == {DIFFUSION: "10 of 10", ENCODER: "10 of 10", NOISE: "–"}
-    assert "over the 8 images" in table.notes[-1]
+    assert "over the 8 images" in table.notes[-2]
+
+
+def test_the_size_of_a_lead_stands_beside_its_count(result):
+    """A lead of a thousandth on every image is as sure as one of a half, and protects nothing."""
+    eight = on_images(result, 8)
+    noise = [case.scores["ssim"] for case in eight.method("noise", "inpaint").cases]
+    leads = [0.001, 0.002] * 4
+    tiny = with_scores(eight, "encoder", "ssim", [score - lead for score, lead in zip(noise, leads, strict=True)])
+    (table,) = ranking_tables(tiny, "inpaint")
+    assert column(table, "Beats noise")[ENCODER].text == "10 of 10"
+    difference, error = paired_difference([-lead for lead in leads], [0.0] * 8, list("abcdefgh"))
+    assert (round(difference, 4), round(error, 4)) == (-0.0015, 0.0002)
+    assert column(table, "SSIM against noise")[ENCODER].text == "−0.002 ± 0.000"
+    assert column(table, "SSIM against noise")[DIFFUSION].text == "−0.500 ± 0.000"
+    assert column(table, "SSIM against noise")[NOISE].text == "–"
+
+
+def test_of_a_single_image_the_size_has_no_error(result):
+    cases = tuple(case.model_copy(update={"image_id": "cat"}) for case in result.cases)
+    (table,) = ranking_tables(result.model_copy(update={"cases": cases}), "inpaint")
+    assert column(table, "SSIM against noise")[ENCODER].text == "−0.300"
+
+
+def test_a_re_roll_says_how_far_that_is_and_has_no_rank(result):
+    (table,) = ranking_tables(with_rerolls(result), "inpaint")
+    assert [row.cells[0].text for row in table.rows] == [DIFFUSION, ENCODER, NOISE, "Re-roll"]
+    shares = {title: cell.text for title, cell in column(table, "Of a re-roll").items()}
+    assert shares == {DIFFUSION: "125 %", ENCODER: "75 %", NOISE: "–", "Re-roll": "100 %"}
+    assert column(table, "SSIM against noise")["Re-roll"].text == "−0.400 ± 0.000"
+    assert {column(table, label)["Re-roll"].text for label in ("Mean rank", "SSIM", "FID")} == {"–"}
+    assert NOTE_REROLL in table.notes
+    (without,) = ranking_tables(result, "inpaint")
+    assert [column(without, label) for label in ("Mean rank", "SSIM")] == [
+        {title: cell for title, cell in column(table, label).items() if title != "Re-roll"}
+        for label in ("Mean rank", "SSIM")
+    ]
+
+
+def test_a_re_roll_that_is_no_further_than_the_noise_is_no_measure(result):
+    """In variations the noise is the furthest row here, and the re-roll is put beside it."""
+    rerolled = with_rerolls(result)
+    near = [case.scores["ssim"] for case in result.method("noise", "img2img").cases]
+    rows = tuple(
+        row.model_copy(
+            update={
+                "cases": tuple(
+                    case.model_copy(update={"scores": {**case.scores, "ssim": score}})
+                    for case, score in zip(row.cases, near, strict=True)
+                )
+            }
+        )
+        for row in rerolled.rerolls
+    )
+    (table,) = ranking_tables(rerolled.model_copy(update={"rerolls": rows}), "img2img")
+    assert "Of a re-roll" not in [heading.label for heading in table.header]
+    assert column(table, "SSIM against noise")["Re-roll"].text == "0.000 ± 0.000"
+
+
+def test_budgets_that_differ_by_rounding_are_one(result):
+    """16/255 is one budget however it is written; 0.06275 is another, and is called so."""
+    together = with_budgets(result, [16 / 255, 0.06274509803921569, 0.0627450980])
+    (table,) = ranking_tables(together, "inpaint")
+    assert (table.title, len(table.rows)) == ("Ranking at ℓ∞ 16/255", 3)
+    apart = ranking_tables(with_budgets(result, [16 / 255, 0.06275, 0.06275]), "inpaint")
+    assert [(table.title, len(table.rows)) for table in apart] == [("Ranking at ℓ∞ 16.001/255", 2)]
 
 
 def test_who_is_ahead_by_chance_does_not_beat_the_noise(result):
@@ -160,7 +226,9 @@ def test_without_a_floor_or_images_enough_nothing_is_said(result, case):
         eight = on_images(result, 8)
         result = eight.model_copy(update={"methods": tuple(m for m in eight.methods if m.attack.name != "noise")})
     (table,) = ranking_tables(result, "inpaint")
-    assert "Beats noise" not in [heading.label for heading in table.header]
+    headings = [heading.label for heading in table.header]
+    assert "Beats noise" not in headings
+    assert ("SSIM against noise" in headings) == (case == "too few images")
     assert not any("Wilcoxon" in note for note in table.notes)
 
 

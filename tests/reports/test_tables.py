@@ -4,8 +4,9 @@ import pytest
 
 from photoguard_eval.evaluation.results import EvaluationResult
 from photoguard_eval.reports.cells import Table
+from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.tables import editor_tables
-from tests.reports.example import ATTACKS, TITLES, attack_info, make_result
+from tests.reports.example import ATTACKS, TITLES, attack_info, make_result, with_rerolls
 
 TABLE_6 = "Table 6: similarity of edits"
 TABLE_10 = "Table 10: further similarity metrics"
@@ -84,6 +85,25 @@ def test_prompt_similarity_has_quartiles_and_the_original(result):
     summary = result.original("inpaint").metrics["clip_similarity"]
     row = [cell.text for cell in found.rows[0].cells]
     assert row[2:] == [f"{value:.3f}" for value in (summary.first_quartile, summary.median, summary.third_quartile)]
+
+
+def test_the_re_roll_stands_beside_the_attacks_and_is_never_best(result):
+    rerolled = with_rerolls(result)
+    found = table(rerolled, "img2img", TABLE_6)
+    assert column(found, "Method") == ["Re-roll", *TITLES.values()]
+    assert column(found, "SSIM ↑")[0] == "0.100 ± 0.022"
+    assert best_row(found, "SSIM ↑") == [TITLES["noise"]], "the best of the attacks, as without it"
+    notes = [note for shown in editor_tables(rerolled, "img2img") for note in shown.notes]
+    assert notes.count(NOTE_REROLL) == 1
+    assert NOTE_REROLL not in [note for shown in editor_tables(result, "img2img") for note in shown.notes]
+
+
+def test_prompt_similarity_without_immunization_is_of_selected_and_of_independent_seeds(result):
+    found = table(with_rerolls(result), "inpaint", PROMPT)
+    assert column(found, "Method")[:3] == ["No immunization", "Re-roll", TITLES["noise"]]
+    assert column(found, "CLIP similarity ↑")[:2] == ["0.320 ± 0.022", "0.290 ± 0.022"]
+    assert any("these seeds: the metadata's. Where they were selected" in note for note in found.notes)
+    assert not any("selected" in note for note in table(result, "inpaint", PROMPT).notes)
 
 
 def test_measures_of_this_benchmark_are_apart_from_the_papers(result):

@@ -3,7 +3,7 @@
 import pytest
 
 from photoguard_eval.reports.tradeoff import describe_tradeoff, families, tradeoff_figure
-from tests.reports.example import make_result
+from tests.reports.example import make_result, with_rerolls
 
 
 def at_budget(method, levels, protection, visibility):
@@ -53,6 +53,25 @@ def test_points_are_where_they_were_measured(result):
     assert line.get_ydata() == pytest.approx([0.9, 0.7, 0.5])
     assert over_visibility.lines[1].get_xdata() == pytest.approx([0.95, 0.9, 0.7])
     assert [label.get_text() for label in over_budget.get_xticklabels()] == ["4", "8", "16"]
+
+
+def test_a_re_roll_is_a_line_across_every_panel(result):
+    rerolled = with_rerolls(make_result())
+    board = result.model_copy(update={"rerolls": rerolled.rerolls})
+    figure = tradeoff_figure(board, "inpaint")
+    for panel, before in zip(figure.axes, tradeoff_figure(result, "inpaint").axes, strict=True):
+        assert list(panel.lines[-1].get_ydata()) == [0.5, 0.5]
+        assert len(panel.lines) == len(before.lines) + 1
+    assert figure.legends[0].get_texts()[-1].get_text() == "Re-roll (another seed)"
+    assert describe_tradeoff(board, "inpaint").endswith("the unprotected image edited with another seed: 0.500.")
+
+
+def test_budgets_that_round_alike_are_told_apart(result):
+    encoder = result.methods[1]
+    board = result.model_copy(update={"methods": (encoder, at_budget(encoder, 16.00125, 0.4, 0.6))})
+    over_budget, _ = tradeoff_figure(board, "inpaint").axes
+    assert [label.get_text() for label in over_budget.get_xticklabels()] == ["16", "16.001"]
+    assert "16.001 levels 0.400" in describe_tradeoff(board, "inpaint")
 
 
 def test_one_budget_needs_no_panel_of_its_own():

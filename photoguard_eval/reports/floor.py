@@ -1,0 +1,108 @@
+"""How far attacks lie from random noise of their budget: by how many metrics, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
+from photoguard_eval.evaluation.statistics import holm, paired_difference, paired_p_value
+from photoguard_eval.evaluation.tolerances import FLOOR
+from photoguard_eval.reports.naming import PROTECTION
+
+CLEARLY = 2
+"""How many standard errors a difference must have to be called clear."""
+
+LEVEL = 0.05
+"""By each metric, the chance that any attack that is no better than noise is called better."""
+
+
+@dataclass(frozen=True)
+class AgainstNoise:
+    """A row beside random noise of the same budget.
+
+    Attributes:
+        difference: Mean over the cases of the row's SSIM less the noise's; below zero the edits are less similar.
+        error: Its standard error over the images; None for a single image.
+        share_of_reroll: The difference as a share of the re-roll's: at 1 the row changes an edit as much as another
+            seed does. None without a re-roll, or where that is not clearly less similar than the noise itself.
+        beaten: By how many metrics the row is clearly less similar than the noise; None where that cannot be known, and
+            for the re-roll.
+        tested: Of how many.
+    """
+
+    difference: float
+    error: float | None
+    share_of_reroll: float | None
+    beaten: int | None = None
+    tested: int = 0
+
+
+def floor_of(methods: Sequence[MethodResult]) -> MethodResult | None:
+    """Return the row of random noise among rows of one budget."""
+    return next((method for method in methods if method.attack and method.attack.name == FLOOR), None)
+
+
+def against_noise(
+    result: EvaluationResult,
+    metrics: Sequence[MetricInfo],
+    methods: Sequence[MethodResult],
+    reroll: MethodResult | None = None,
+) -> dict[str, AgainstNoise]:
+    """Compare rows with random noise.
+
+    Args:
+        result: Names the images of the cases.
+        metrics: Those that are counted; metrics of sets are left out.
+        methods: Rows of one editor and one budget.
+        reroll: The editor's row of unprotected images that were edited with another seed.
+
+    Returns:
+        By the rows' labels, the re-roll's included; without the noise itself, and empty where that is missing.
+    """
+    floor = floor_of(methods)
+    if floor is None:
+        return {}
+    others = [method for method in methods if method is not floor]
+    reference = None if reroll is None else _difference(result, reroll, floor)
+    counts = _beaten(result, metrics, floor, others)
+    found = {}
+    for method in (*others, *([reroll] if reroll is not None else [])):
+        measured = _difference(result, method, floor)
+        if measured is not None:
+            found[method.label] = AgainstNoise(*measured, _share(measured, reference), *counts.get(method.label, ()))
+    return found
+
+
+def _difference(
+    result: EvaluationResult, method: MethodResult, floor: MethodResult
+) -> tuple[float, float | None] | None:
+    """Return the mean paired difference of a row's SSIM to the noise's and its standard error."""
+    if any(PROTECTION not in case.scores for row in (method, floor) for case in row.cases):
+        return None
+    own, noise = ([case.scores[PROTECTION] for case in row.cases] for row in (method, floor))
+    return paired_difference(own, noise, [case.image_id for case in result.cases])
+
+
+def _share(measured: tuple[float, float | None], reference: tuple[float, float | None] | None) -> float | None:
+    if reference is None or reference[1] is None or reference[0] > -CLEARLY * reference[1] or not reference[0]:
+        return None
+    return measured[0] / reference[0]
+
+
+def _beaten(
+    result: EvaluationResult, metrics: Sequence[MetricInfo], floor: MethodResult, others: Sequence[MethodResult]
+) -> dict[str, tuple[int, int]]:
+    """Count for each row by how many of how many metrics it beats the noise; nothing where that cannot be known."""
+    images = [case.image_id for case in result.cases]
+    tested = [metric for metric in metrics if metric.kind != "distribution"]
+    # With so few images even the smallest p-value there is would be too large after the correction.
+    if not tested or not others or len(others) * 2.0 ** -len(set(images)) > LEVEL:
+        return {}
+    findings = []
+    for metric in tested:
+        sign = 1.0 if metric.higher_is_more_similar else -1.0
+        noise, *scores = [[sign * case.scores[metric.name] for case in row.cases] for row in (floor, *others)]
+        findings.append([p <= LEVEL for p in holm([paired_p_value(noise, own, images) for own in scores])])
+    counts = [sum(own) for own in zip(*findings, strict=True)]
+    return {method.label: (count, len(tested)) for method, count in zip(others, counts, strict=True)}
