@@ -78,6 +78,7 @@ class MetricInfo(_Frozen):
         lower_bound: Least possible value; None if unbounded, and in earlier results.
         upper_bound: Greatest possible value; None likewise.
         plugin: The package, module or file that it comes from, if it is not this package's; "" otherwise.
+        settled_from: Of how many cases its value says which of two rows is better; of fewer none is best or ranked.
     """
 
     name: Text
@@ -93,6 +94,7 @@ class MetricInfo(_Frozen):
     lower_bound: Number | None = None
     upper_bound: Number | None = None
     plugin: Text = ""
+    settled_from: Count = 0
 
 
 class Summary(_Frozen):

@@ -114,6 +114,7 @@ class Scorer:
                 lower_bound=score.metric.lower_bound,
                 upper_bound=score.metric.upper_bound,
                 plugin="" if score.plugin.source == PACKAGE else score.plugin.source,
+                settled_from=score.metric.settled_from if isinstance(score.metric, DistributionMetric) else 0,
             )
             for score in self.scores
         )
@@ -281,4 +282,4 @@ class Scorer:
 
 def _needs_more(metric: type[Metric], images: int) -> bool:
     """Tell whether a metric compares larger sets of images than there are."""
-    return issubclass(metric, DistributionMetric) and images < metric.minimum_images
+    return issubclass(metric, DistributionMetric) and metric.needs_more(images)

@@ -211,11 +211,25 @@ class DistributionMetric(Metric):
     """Compares two sets of images by their features.
 
     Attributes:
-        minimum_images: How many images a set needs; where there are fewer the metric is left out.
+        minimum_images: How many images a set needs to be compared at all.
+        settled_from: From how many images on a value says which of two rows is better. Of fewer no value is called best
+            or ranked.
+        shown_unsettled: Whether a value of fewer is shown at all.
+
+    Measured on inpainted edits of the 60 cases of emoji-scenes, of which some were drawn at random again and again: FID
+    over all of them is 12.6 under an encoder attack of 30 steps and 9.6 between two seeds. Over 12 cases it puts the
+    two in this order as often as a coin does (48 % of the draws), over 30 in 83 % and over 40 in 98 %.
     """
 
     kind = "distribution"
     minimum_images: ClassVar[int] = 2
+    settled_from: ClassVar[int] = 40
+    shown_unsettled: ClassVar[bool] = True
+
+    @classmethod
+    def needs_more(cls, images: int) -> bool:
+        """Tell whether the metric is left out for sets of so many images."""
+        return images < cls.minimum_images or (images < cls.settled_from and not cls.shown_unsettled)
 
     def compute(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         """Compare two sets.

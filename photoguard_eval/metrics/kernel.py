@@ -19,6 +19,10 @@ class KernelInceptionDistance(DistributionMetric):
     the two sets correspond: both are edits with the same prompt and seed. So pairs are what is drawn independently, and
     the unbiased estimate leaves them out of the mixed term too (Gretton et al. 2012, Eq. 4). With them, as for sets
     that are independent, it would fall the further below zero the fewer and the more alike the images of the pairs are.
+
+    Without bias it still has a spread, measured as `DistributionMetric` says: under the encoder attack, where KID is
+    0.14 over all 60 cases, its standard deviation is 0.44 over 12 of them, 0.22 over 30 and 0.14 over 48, and it is
+    negative in 32 %, 20 % and 1 % of the draws.
     """
 
     name = "kid"
@@ -26,6 +30,8 @@ class KernelInceptionDistance(DistributionMetric):
     higher_is_more_similar = False
     lower_bound = None
     upper_bound = None
+    settled_from = 48
+    shown_unsettled = False
     source = "Bińkowski et al. 2018, over all pairs at once; torchmetrics' kernel"
 
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:

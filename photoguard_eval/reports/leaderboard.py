@@ -19,7 +19,14 @@ from photoguard_eval.reports.naming import (
     reroll_notes,
 )
 from photoguard_eval.reports.ranking import RANKED, ranked_metrics, ranking_tables, rows_by_budget
-from photoguard_eval.reports.tables import NOTE_ARROWS, extractor_notes, metric_cells, named_metrics, table_rows
+from photoguard_eval.reports.tables import (
+    NOTE_ARROWS,
+    extractor_notes,
+    metric_cells,
+    named_metrics,
+    table_rows,
+    unsettled_notes,
+)
 from photoguard_eval.source_code import PACKAGE
 
 BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
@@ -224,6 +231,7 @@ def _means(title: str, group: _Group) -> Table:
         header.append(Column(column_label(metric)))
         columns.append(metric_cells(metric, methods, comparable))
     notes = [NOTE_ARROWS, *reroll_notes(methods), "Mean ± standard deviation over n cases.", *extractor_notes(metrics)]
+    notes += unsettled_notes(metrics, latest.dataset.n)
     if marked:
         notes.append(
             "* Measured with other weights, images, seeds, settings or another feature extractor than the latest "

@@ -46,8 +46,14 @@ def rows_by_budget(result: EvaluationResult, editor: str) -> dict[str, list[Meth
 
 
 def ranked_metrics(result: EvaluationResult, methods: Sequence[MethodResult]) -> list[MetricInfo]:
-    """Return the metrics that rows are ranked by: those of the paper by which they differ."""
-    return [metric for name in RANKED if (metric := result.metric(name)) and _tells_apart(metric, methods)]
+    """Return the metrics that rows are ranked by: those of the paper by which they differ, if the cases suffice."""
+    return [
+        metric
+        for name in RANKED
+        if (metric := result.metric(name))
+        and metric.settled_from <= len(result.cases)
+        and _tells_apart(metric, methods)
+    ]
 
 
 def _ranking(
@@ -78,7 +84,8 @@ def _ranking(
     notes = [
         f"Ranks of the {len(methods)} rows with this budget; 1 leaves the edit least similar to that of the original, "
         "or to its prompt. ≈: behind the first by less than two standard errors of the difference over the images, so "
-        "perhaps by chance; of a set metric that is not known. Metrics by which all rows are equal are left out.",
+        "perhaps by chance; of a set metric that is not known. Metrics by which all rows are equal are left out, and "
+        "those of sets where the cases are too few to say who is better.",
     ]
     if len(by_metric) > 1:
         notes.append(

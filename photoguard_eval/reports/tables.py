@@ -113,7 +113,7 @@ def _similarity_table(
         *reroll_notes(methods),
         *extractor_notes(metrics),
         *_sample_notes(metrics, result),
-        *_left_out_note(result.dataset.n),
+        *_left_out_note(result),
     ]
     if printed:
         rows += _paper_rows(metrics, methods)
@@ -129,7 +129,8 @@ def metric_cells(
 ) -> list[Cell]:
     """Print a column; values that are not comparable with the others are marked and never best.
 
-    The best of the rows with the same budget is bold, unless unprotected images have a better value still.
+    The best of the rows with the same budget is bold, unless unprotected images have a better value still, or there are
+    too few cases for the metric to say which is.
     """
     comparable = comparable or [True] * len(methods)
     summaries = [method.metrics.get(metric.name) for method in methods]
@@ -146,7 +147,7 @@ def metric_cells(
             cells.append(Cell(MISSING))
         else:
             text = mean_and_std(summary, decimals)
-            is_best = same and summary.mean == best.get(_budget(method))
+            is_best = same and method.n >= metric.settled_from and summary.mean == best.get(_budget(method))
             cells.append(Cell(text if same else f"{text} *", best=is_best))
     return cells
 
@@ -219,10 +220,23 @@ def _sample_notes(metrics: Sequence[MetricInfo], result: EvaluationResult) -> li
         notes.append(
             f"{biased}: one value over the set of all {n} edits, biased for sets this small; compare rows, not papers."
         )
+    notes += unsettled_notes(metrics, n)
     unbiased = ", ".join(metric.label for metric in of_sets if metric.name in UNBIASED)
     if unbiased:
         notes.append(f"{unbiased}: one value over the set of all {n} edits, without bias; 0 or below is no difference.")
     return notes
+
+
+def unsettled_notes(metrics: Sequence[MetricInfo], n: int) -> list[str]:
+    """Say by which metrics so many cases are too few to call a row better than another."""
+    unsettled = [metric for metric in metrics if metric.settled_from > n]
+    if not unsettled:
+        return []
+    labels = ", ".join(metric.label for metric in unsettled)
+    enough = max(metric.settled_from for metric in unsettled)
+    return [
+        f"{labels}: {n} cases are too few to say which row is better, so none is bold or ranked; {enough} are enough."
+    ]
 
 
 def _cases_note(n: int) -> str:
@@ -231,9 +245,14 @@ def _cases_note(n: int) -> str:
     return f"Mean ± standard deviation over n = {n} cases."
 
 
-def _left_out_note(n: int) -> list[str]:
-    left_out = [metric.label for metric in distribution_metrics() if metric.minimum_images > n]
-    return [f"{', '.join(left_out)}: left out, since they compare sets of images and n = {n}."] if left_out else []
+def _left_out_note(result: EvaluationResult) -> list[str]:
+    n = result.dataset.n
+    left_out = [
+        metric.label for metric in distribution_metrics() if metric.needs_more(n) and result.metric(metric.name) is None
+    ]
+    if not left_out:
+        return []
+    return [f"{', '.join(left_out)}: left out, since a set of {n} edits is too small to be compared by it."]
 
 
 def _prompt_table(result: EvaluationResult, editor: str) -> Table:

@@ -49,7 +49,7 @@ def test_a_result_passes_against_itself(result, baseline):
     report = check(result, baseline)
     assert report.passed
     assert report.baseline == "baseline.json"
-    assert len(read_baseline(baseline).thresholds) == 2 * 1 + 2 * 3 * 18
+    assert len(read_baseline(baseline).thresholds) == 2 * 1 + 2 * 3 * 17
     assert not any(claim.verdict == "lost" for claim in report.claims)
 
 

@@ -56,3 +56,9 @@ def test_kid_is_deterministic_and_leaves_the_global_generator_alone():
 def test_sets_of_different_sizes_are_refused():
     with pytest.raises(MetricError, match="sets of 20 and 30 images"):
         kid(draw(20, 0), draw(30, 1))
+
+
+def test_it_is_left_out_where_its_spread_is_larger_than_its_value():
+    metric = METRICS.classes()["kid"]
+    assert [count for count in (2, 12, 47, 48, 60) if not metric.needs_more(count)] == [48, 60]
+    assert not METRICS.classes()["fid"].needs_more(2), "FID is the paper's, and shown"

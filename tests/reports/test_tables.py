@@ -4,6 +4,7 @@ import pytest
 
 from photoguard_eval.evaluation.results import EvaluationResult
 from photoguard_eval.reports.cells import Table
+from photoguard_eval.reports.leaderboard import leaderboard_tables
 from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.tables import editor_tables
 from tests.reports.example import ATTACKS, TITLES, attack_info, make_result, with_rerolls
@@ -212,6 +213,38 @@ def test_set_metrics_say_whether_they_are_biased(result):
         "papers.",
         "KID: one value over the set of all 4 edits, without bias; 0 or below is no difference.",
     ]
+
+
+def settled_from(result, count):
+    """Return the result whose set metrics need so many cases to say which row is better."""
+    metrics = tuple(
+        metric.model_copy(update={"settled_from": count if metric.kind == "distribution" else 0})
+        for metric in result.metrics
+    )
+    return result.model_copy(update={"metrics": metrics})
+
+
+@pytest.mark.parametrize(("count", "suffices"), [(4, True), (5, False)])
+def test_of_too_few_cases_a_set_metric_is_shown_and_neither_bold_nor_ranked(result, count, suffices):
+    settled = settled_from(result, count)
+    found = table(settled, "inpaint", TABLE_6)
+    assert column(found, "FID ↓") == ["12.5", "101.2", "150.5"]
+    assert best_row(found, "FID ↓") == ([TITLES["diffusion"]] if suffices else [])
+    assert best_row(found, "SSIM ↑") == [TITLES["diffusion"]]
+    ranking = editor_tables(settled, "inpaint")[0]
+    assert ({"FID", "Precision"} <= {heading.label for heading in ranking.header}) == suffices
+    note = "FID, Precision, Recall: 4 cases are too few to say which row is better, so none is bold or ranked; 5 are "
+    for shown in (found, leaderboard_tables([settled])[1]):
+        assert any(line.startswith(note[: len("FID")]) and "too few" in line for line in shown.notes) != suffices
+        assert best_row(shown, "FID ↓") == best_row(found, "FID ↓")
+    assert any(line.startswith(note) for line in found.notes) != suffices
+
+
+def test_a_metric_that_was_left_out_is_named(result):
+    without = result.model_copy(update={"metrics": tuple(m for m in result.metrics if m.name != "kid")})
+    note = "KID: left out, since a set of 4 edits is too small to be compared by it."
+    assert note in table(without, "inpaint", TABLE_6).notes
+    assert note not in table(result, "inpaint", TABLE_6).notes
 
 
 def test_a_note_stands_once_per_editor(result):
