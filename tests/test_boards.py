@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from photoguard_eval.cases import load_dataset
-from photoguard_eval.diffusion import identify_model
+from photoguard_eval.cli import main
 from photoguard_eval.evaluation.results import read_result
+from photoguard_eval.evaluation.statistics import summarize
+from photoguard_eval.evaluation.store import Store
 from photoguard_eval.reports.leaderboard import leaderboard_tables
-from photoguard_eval.reports.naming import budget_text, editor_methods, method_titles, without_epsilon
+from photoguard_eval.reports.naming import editor_methods, method_titles, without_epsilon
 from photoguard_eval.reports.ranking import ranking_tables
+from tests.boards import problems
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "reports" / "boards").glob("*.json"))
 RESULTS = {path.name: read_result(path) for path in FILES}
+FIELD = "inpaint-a-emoji-scenes-paper-{}.json"
+"""The files of the field's list of attacks, by budget in levels."""
 EDITORS = {"inpainting": "inpaint", "variations": "img2img"}
 HEADINGS = {
     "### In the paper's setting, at 16 levels": ["16"],
@@ -79,32 +83,16 @@ def columns(header):
         yield editor, word, level
 
 
-@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
-def test_a_shared_result_is_whole(result):
-    assert result.failures == ()
-    assert result.changed_settings == ()
-    assert {(result.preset, result.model.name, result.dataset.name)} == {("paper", "inpaint-a", "emoji-scenes")}
-    budgets = {budget_text(method.attack.threat_model) for method in result.methods}
-    assert len(budgets) == 1
-    for editor in EDITORS.values():
-        rows = editor_methods(result, editor)
-        assert [without_epsilon(method.attack.label) for method in rows] == specs(*budgets)
-        for method in rows:
-            assert len(method.cases) == len(result.cases) == 60
-            levels = method.attack.threat_model.epsilon * 255
-            assert 0 < max(case.linf_levels for case in method.cases) <= levels + 1e-6
-
-
-def test_shared_results_are_of_what_the_package_carries():
-    dataset, model = load_dataset("emoji-scenes"), identify_model("inpaint-a")
-    for result in RESULTS.values():
-        assert (result.dataset.sha256, result.model.weights_sha256) == (dataset.sha256, model.weights_sha256)
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_a_shared_result_may_stand_on_the_board(path):
+    assert problems(path, RESULTS[path.name]) == []
 
 
 def test_shared_results_can_be_compared():
     tables = leaderboard_tables([], {name: [result] for name, result in RESULTS.items()})
-    assert len(tables) == len(EDITORS) * (len(RESULTS) + 1)
     assert not any("*" in cell.text for table in tables for row in table.rows for cell in row.cells)
+    shown = {row.cells[0].text for table in tables for row in table.rows}
+    assert {method.attack.title for method in RESULTS[FIELD.format(16)].methods} - shown == set(), "as the paper's"
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
@@ -121,7 +109,122 @@ def test_the_documentation_says_what_the_board_says(heading):
     measured = {
         (label, editor, word, level): text
         for level in HEADINGS[heading]
-        for (label, editor), texts in printed(RESULTS[f"inpaint-a-emoji-scenes-paper-{level}.json"]).items()
+        for (label, editor), texts in printed(RESULTS[FIELD.format(level)]).items()
         for word, text in texts.items()
     }
     assert said == {key: measured[key] for key in said}
+
+
+def another_attack(board):
+    """Give the noise's and the encoder attack's rows of a board to a run of another attack beside the noise."""
+
+    def mine(row):
+        attack = row.attack.model_copy(
+            update={"name": "mine", "label": "mine", "title": "Mine", "source": "mine.py:Mine", "fingerprint": "f" * 64}
+        )
+        cases = tuple(
+            case.model_copy(update={"scores": {**case.scores, "ssim": case.scores["ssim"] / 2}}) for case in row.cases
+        )
+        metrics = {**row.metrics, "ssim": summarize([case.scores["ssim"] for case in cases])}
+        return row.model_copy(update={"attack": attack, "cases": cases, "metrics": metrics})
+
+    methods = tuple(
+        mine(row) if row.label == "encoder" else row for row in board.methods if row.label in ("noise", "encoder")
+    )
+    provenance = board.provenance.model_copy(update={"started": "2030-01-01T00:00:00+00:00"})
+    return board.model_copy(update={"id": "9" * 64, "methods": methods, "provenance": provenance})
+
+
+CARD = "# mine\n\nMine does this. Code: https://example.org/mine\n"
+
+
+@pytest.fixture
+def contributed(tmp_path, monkeypatch, capsys):
+    """Follow CONTRIBUTING's way onto the board, in a copy of its folder: export the latest result, and write a card."""
+    way = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    command = (
+        "photoguard-eval leaderboard --store STORE --export reports/boards/<model>-<dataset>-<preset>-<attack>.json"
+    )
+    assert command in way
+    assert "`reports/boards/<model>-<dataset>-<preset>-<attack>.md`" in way
+    boards = tmp_path / "reports" / "boards"
+    boards.mkdir(parents=True)
+    for path in FILES:
+        (boards / path.name).symlink_to(path)
+    Store(tmp_path / "store").write_result(another_attack(RESULTS[FIELD.format(16)]))
+    name = "inpaint-a-emoji-scenes-paper-mine"
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", "--store", "store", "--export", f"reports/boards/{name}.json", "--json"]) == 0
+    (boards / f"{name}.md").write_text(CARD, encoding="utf-8")
+    capsys.readouterr()
+    return boards / f"{name}.json"
+
+
+def test_a_result_that_came_as_contributing_says_stands_on_the_board(contributed, capsys):
+    result = read_result(contributed)
+    assert problems(contributed, result) == []
+    assert main(["leaderboard", "--board", str(contributed.parent)]) == 0
+    out = capsys.readouterr().out
+    assert "*" not in out, "it was measured under the conditions of the others"
+    ranking = out[out.index("Ranking at ℓ∞ 16/255 · Inpainting") :].split("\n\n")[0]
+    assert "Mine" in ranking
+    assert "Immunization (Diffusion attack)" in ranking
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"changed_settings": ("eta",)}, "eta is not the preset's"),
+        ({"methods": ()}, "it has no attack"),
+        ({"preset": "smoke"}, "the cases are not the preset's"),
+        ({"editors": {"inpaint": {}, "img2img": {}}}, "the settings of inpaint are not the preset's"),
+    ],
+)
+def test_what_differs_from_the_preset_may_not(contributed, change, problem):
+    assert problem in problems(contributed, read_result(contributed).model_copy(update=change))
+
+
+def test_other_weights_images_and_seeds_may_not(contributed):
+    result = read_result(contributed)
+    other = result.model_copy(
+        update={
+            "model": result.model.model_copy(update={"weights_sha256": "0"}),
+            "dataset": result.dataset.model_copy(update={"sha256": "0"}),
+            "cases": tuple(case.model_copy(update={"seed": {**case.seed, "inpaint": 99}}) for case in result.cases),
+        }
+    )
+    assert problems(contributed, other) == [
+        "the dataset has other content",
+        "the model has other weights",
+        "the seeds of inpaint are not the dataset's",
+    ]
+
+
+def test_what_is_not_whole_or_over_its_budget_may_not(contributed):
+    result = read_result(contributed)
+    row = result.method("mine", "inpaint")
+    over = tuple(case.model_copy(update={"linf_levels": 16.01}) for case in row.cases)
+    broken = {
+        "mine under inpaint has not every case": {"cases": row.cases[1:]},
+        "mine under inpaint changes images by 16.010 of 16.000 levels": {"cases": over},
+        "mine under inpaint has not every metric": {
+            "metrics": {name: summary for name, summary in row.metrics.items() if name != "fid"}
+        },
+    }
+    for problem, change in broken.items():
+        methods = tuple(own.model_copy(update=change) if own is row else own for own in result.methods)
+        assert problems(contributed, result.model_copy(update={"methods": methods})) == [problem]
+    alone = tuple(own for own in result.methods if own is not row)
+    assert problems(contributed, result.model_copy(update={"methods": alone})) == ["mine has no row under inpaint"]
+
+
+@pytest.mark.parametrize("card", [None, "# mine\n\nNo address.\n", "# other\n\nhttps://example.org\n"])
+def test_an_attack_that_nobody_can_measure_again_may_not(contributed, card):
+    path = contributed.with_suffix(".md")
+    if card is None:
+        path.unlink()
+    else:
+        path.write_text(card, encoding="utf-8")
+    assert problems(contributed, read_result(contributed)) == [
+        "mine is not of this package, and inpaint-a-emoji-scenes-paper-mine.md does not say where its code is"
+    ]

@@ -23,7 +23,7 @@ class AgainstNoise:
 
     Attributes:
         difference: Mean over the cases of the row's SSIM less the noise's; below zero the edits are less similar.
-        error: Its standard error over the images; None for a single image.
+        standard_error: Its standard error over the images; None for a single image.
         share_of_reroll: The difference as a share of the re-roll's: at 1 the row changes an edit as much as another
             seed does. None without a re-roll, or where that is not clearly less similar than the noise itself.
         beaten: By how many metrics the row is clearly less similar than the noise; None where that cannot be known, and
@@ -32,7 +32,7 @@ class AgainstNoise:
     """
 
     difference: float
-    error: float | None
+    standard_error: float | None
     share_of_reroll: float | None
     beaten: int | None = None
     tested: int = 0

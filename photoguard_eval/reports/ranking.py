@@ -119,7 +119,7 @@ def _floor_columns(
 
 def _difference_text(row: AgainstNoise) -> str:
     difference = number(row.difference, 3, signed=True)
-    return difference if row.error is None else f"{difference} ± {number(row.error, 3)}"
+    return difference if row.standard_error is None else f"{difference} ± {number(row.standard_error, 3)}"
 
 
 def _floor_notes(result: EvaluationResult, standing: Mapping[str, AgainstNoise]) -> list[str]:

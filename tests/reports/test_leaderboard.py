@@ -41,7 +41,7 @@ def test_rows_say_how_far_they_are_from_noise(result):
     assert rows["inpaint", "encoder"] == {
         "metric": "ssim",
         "difference": pytest.approx(-0.3),
-        "error": pytest.approx(0),
+        "standard_error": pytest.approx(0),
         "share_of_reroll": pytest.approx(0.75),
         "beaten": None,
         "tested": 0,
