@@ -135,7 +135,7 @@ def make_baseline(result: EvaluationResult, *, with_plugins: bool = True) -> Bas
 
 
 def _thresholds(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Iterator[Threshold]:
-    for method in (*result.originals, *result.methods):
+    for method in result.all_rows:
         for metric in metrics:
             summary = method.metrics.get(metric.name)
             if summary is None:

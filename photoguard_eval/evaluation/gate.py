@@ -147,7 +147,7 @@ def bless(result: EvaluationResult, path: Path | None = None) -> Blessing:
 def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) -> Iterator[ThresholdOutcome]:
     recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in baseline.thresholds}
     known_rows = {(entry.attack, entry.editor) for entry in baseline.thresholds}
-    for method in (*result.originals, *result.methods):
+    for method in result.all_rows:
         row = (method.label, method.editor)
         if row not in known_rows:
             continue

@@ -119,7 +119,7 @@ def test_blessing_over_it_keeps_no_row_whose_seeds_nobody_knows(result, tmp_path
     only_noise = tuple(method for method in result.methods if method.attack.name == "noise")
     changes = bless(result.model_copy(update={"methods": only_noise}), path).changes
     assert any(line.startswith("encoder / inpaint / ssim: ") and line.endswith("→ none") for line in changes)
-    assert {entry.attack for entry in read_baseline(path).thresholds} == {"original", "noise"}
+    assert {entry.attack for entry in read_baseline(path).thresholds} == {"original", "re-roll", "noise"}
 
 
 def test_the_package_s_own_baselines_can_be_read():

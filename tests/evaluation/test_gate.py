@@ -49,7 +49,7 @@ def test_a_result_passes_against_itself(result, baseline):
     report = check(result, baseline)
     assert report.passed
     assert report.baseline == "baseline.json"
-    assert len(read_baseline(baseline).thresholds) == 2 * 1 + 2 * 3 * 17
+    assert len(read_baseline(baseline).thresholds) == 2 * 1 + 2 * 15 + 2 * 3 * 17
     assert not any(claim.verdict == "lost" for claim in report.claims)
 
 
@@ -315,7 +315,7 @@ def test_an_attack_that_the_baseline_does_not_know_is_not_compared(result, tmp_p
     )
     bless(only_noise, tmp_path / "baseline.json")
     report = check(result, tmp_path / "baseline.json")
-    assert {outcome.attack for outcome in report.thresholds} == {"original", "noise"}
+    assert {outcome.attack for outcome in report.thresholds} == {"original", "re-roll", "noise"}
 
 
 def damage(path, change):
@@ -331,7 +331,7 @@ def drop_metric(data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (drop_metric, "no value of the metric 'vsi' for noise under inpaint"),
+        (drop_metric, "no value of the metric 'vsi' for re-roll under inpaint"),
         (lambda data: data.update(schema_version=7), "baseline schema 7"),
         (lambda data: data.update(extra=1), "is no baseline: extra"),
         (lambda data: data["conditions"].update(weights_sha256="0"), "recorded with another weights"),
@@ -376,7 +376,7 @@ def test_a_metric_that_is_no_longer_measured_is_an_error(result, baseline):
         method["metrics"].pop("ssim", None)
         for case in method["cases"]:
             case["scores"].pop("ssim", None)
-    with pytest.raises(BaselineError, match="has values of ssim for noise under inpaint, which this run did not"):
+    with pytest.raises(BaselineError, match="has values of ssim for re-roll under inpaint, which this run did not"):
         check(EvaluationResult.model_validate(data), baseline)
 
 
@@ -447,6 +447,15 @@ def test_tolerances_are_shares_of_the_metric_s_scale(result, attack, share, side
         assert found[name] == (pytest.approx(share * scale), side)
     assert METRICS.find("psnr").scale == METRICS.find("region_psnr").scale > 1
     assert found["fid"][0] == pytest.approx(0.1 * result.method(attack, "img2img").metrics["fid"].mean, abs=0.02)
+
+
+def test_edits_of_originals_with_another_seed_are_a_floor(result, baseline):
+    for shift, passed in ((-0.011, False), (-0.009, True), (0.009, True), (0.011, False)):
+        data = result.model_dump()
+        for case in data["rerolls"][0]["cases"]:
+            case["scores"]["ssim"] += shift
+        report = check(EvaluationResult.model_validate(data), baseline)
+        assert outcome_of(report, "re-roll", "inpaint", "ssim").passed == passed
 
 
 def test_edits_of_originals_are_a_floor(result, baseline):
