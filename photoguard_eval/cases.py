@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from photoguard_eval import resources
 from photoguard_eval.errors import ConfigurationError, DatasetError, UnknownNameError, UnreadableFileError
-from photoguard_eval.files import parse_json, read_text, sha256_of_file, sha256_of_json
+from photoguard_eval.files import canonical_json, parse_json, read_text, sha256_of_file, sha256_of_json
 from photoguard_eval.folders import find_file, name_of
 from photoguard_eval.image_files import read_size
 from photoguard_eval.images import read_image, require_same_size
@@ -227,7 +227,10 @@ def read_rows(path: Path) -> list[tuple[int, MetadataRow]]:
         if not line.strip():
             continue
         try:
-            rows.append((number, MetadataRow.model_validate(parse_json(line))))
+            content = parse_json(line)
+            # Half of a pair of surrogates is JSON and no text, and fails wherever it is written.
+            canonical_json(content)
+            rows.append((number, MetadataRow.model_validate(content)))
         except ValidationError as error:
             raise DatasetError(f"{path}, line {number}: {_describe(error)}") from error
         except ValueError as error:

@@ -38,7 +38,7 @@ from photoguard_eval.errors import (
     PluginError,
     UnknownNameError,
 )
-from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.files import canonical_json, sha256_of_file, sha256_of_json
 from photoguard_eval.source_code import PACKAGE, source_files
 
 T = TypeVar("T")
@@ -198,10 +198,18 @@ class Registry(Generic[T]):
         except Exception as error:
             raise PluginError(f"{self.kind.capitalize()} {name!r} could not be built: {error!r}.") from error
         values = {key: converted.get(key, parameter.default) for key, parameter in parameters.items()}
+        recorded = {key: _jsonable(value) for key, value in values.items()}
+        try:
+            canonical_json([label, recorded])
+        except ValueError as error:
+            raise ConfigurationError(
+                f"The {self.kind} {label!a} has a label or an argument that no result can record ({error}). Give "
+                "finite numbers, and names that are UTF-8; rename the file or folder if it has another."
+            ) from error
         return Plugin(
             name=name,
             label=label,
-            arguments={key: _jsonable(value) for key, value in values.items()},
+            arguments=recorded,
             inputs=dict(getattr(instance, "inputs", {})),
             source=entry.source,
             fingerprint=_fingerprint(factory),

@@ -122,6 +122,12 @@ def test_a_line_that_is_no_json_is_refused(folder):
         load_dataset(str(folder))
 
 
+def test_a_prompt_that_is_no_unicode_is_refused(folder):
+    rewrite(folder, lambda row: row["prompts"].__setitem__(0, "a cat \ud800"))
+    with pytest.raises(DatasetError, match=r"line 1: not a JSON object .*surrogates not allowed"):
+        load_dataset(str(folder))
+
+
 def test_a_line_that_is_no_object_is_refused(folder):
     (folder / "metadata.jsonl").write_text("[1, 2]\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="line 1: row: Input should be"):

@@ -227,6 +227,23 @@ def test_a_module_that_fails_says_why(tools, tmp_path, monkeypatch):
         tools.create("failing_module:Saw")
 
 
+@pytest.mark.parametrize("value", ["caf\udce9", "nan", "inf"])
+def test_arguments_that_no_result_can_record_are_refused(tools, value):
+    """A command line that is not UTF-8 reaches here as lone surrogates."""
+
+    class Loose(Hammer):
+        name = "loose"
+
+        def __init__(self, *, path: Path = Path(), level: float = 1.0):
+            pass
+
+    tools.register(Loose)
+    argument = f"path={value}" if value.startswith("caf") else f"level={value}"
+    with pytest.raises(ConfigurationError, match="a label or an argument that no result can record") as refusal:
+        tools.create(f"loose,{argument}")
+    assert str(refusal.value).encode()
+
+
 def test_a_constructor_that_fails_is_a_plugin_error(tools):
     class Fragile(Hammer):
         name = "fragile"
