@@ -42,10 +42,11 @@ def test_immunize(benchmark, bench_run, model, attack, editor):
     cell = method.immunize[0]
     instance = method.attack.instance
     request = bench_run.plan.request
-    batch = attack_batch(model, instance, [cell], bench_run.plan.editors[editor], request.batch_size)
+    batch = attack_batch(model, [cell], bench_run.plan.editors[editor], request.batch_size)
     meter = CostMeter(model)
     (finished,) = benchmark.pedantic(
-        lambda: immunize(instance, model, batch, CaseGenerators.from_seeds([cell.seed]), meter), rounds=1
+        lambda: immunize(instance, model, batch, CaseGenerators.from_seeds([cell.seed]), meter, method.attack.declared),
+        rounds=1,
     )
     benchmark.extra_info.update(meter.cost(1))
     assert finished.perturbation.size(instance.threat_model) <= instance.threat_model.epsilon * 255 + 1e-3

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.errors import ConfigurationError, PhotoguardError, StoreError
+from photoguard_eval.errors import ConfigurationError, PhotoguardError, StoreError, message_of
 from photoguard_eval.files import named_in_errors
 from photoguard_eval.surroundings import provide_home, spell_out_what_is_lacking
 from photoguard_eval.version import __version__
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = options.run(options)
         sys.stdout.flush()
     except PhotoguardError as error:
-        print(f"photoguard-eval: {error}", file=sys.stderr)
+        print(f"photoguard-eval: {message_of(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("photoguard-eval: interrupted; the same command goes on where it stopped.", file=sys.stderr)
@@ -473,7 +473,7 @@ def _immunize(options: argparse.Namespace) -> int:
     photographs = found.photographs
     preset = find_preset(options.preset)
     attack = create_attack(options.attack, preset)
-    if attack.instance.sees_prompt and not (options.prompt or "").strip():
+    if attack.declared.sees_prompt and not (options.prompt or "").strip():
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
     identity = identify_model(_model_name(options), options.revision)
     editor = default_editor(identity.kind, has_mask=options.mask is not None)

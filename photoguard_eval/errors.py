@@ -8,7 +8,14 @@ a library and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+PAGE = 2000
+"""Characters that are shown at most of a text that a plug-in wrote."""
+
+LINES = 40
+"""Lines that are shown at most of it."""
 
 
 class PhotoguardError(Exception):
@@ -82,3 +89,41 @@ class StoreError(PhotoguardError):
 
 class BaselineError(PhotoguardError):
     """A baseline is missing, of another schema, or lacks what the gate has to compare."""
+
+
+def described(error: BaseException) -> str:
+    """Return the class and the message of an error that a plug-in raised, as text that can be shown."""
+    message = message_of(error)
+    return readable(f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of an error as text that can be shown, also if asking for it raises."""
+    try:
+        return readable(str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as other:
+        return f"(its message cannot be read: {type(other).__name__})"
+
+
+def readable(text: str) -> str:
+    """Return a text that somebody else wrote so that it can be shown: of a page at most, without control characters.
+
+    Args:
+        text: Any text. What is over `PAGE` characters or `LINES` lines is left out, and the text says so; control
+            characters, lone surrogates and the like are written as Python escapes.
+    """
+    shown = text[:PAGE]
+    lines = shown.splitlines()
+    if len(lines) > LINES:
+        shown = "\n".join(lines[:LINES])
+    left_out = len(text) - len(shown)
+    shown = "".join(map(_visible, shown))
+    return f"{shown} … ({left_out:,} more characters)" if left_out else shown
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or not unicodedata.category(character).startswith("C"):
+        return character
+    return character.encode("unicode_escape").decode("ascii")

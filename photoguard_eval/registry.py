@@ -57,6 +57,8 @@ class Plugin(Generic[T]):
         fingerprint: SHA-256 of the source files of its class and the classes that it derives from, and of the modules
             of the same project that they import; see `source_files`.
         instance: The object itself.
+        declared: What it declared when it was built, which later changes of the object do not change: the threat
+            model of an attack; None for plug-ins that declare nothing.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Plugin(Generic[T]):
     source: str
     fingerprint: str
     instance: T
+    declared: Any = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Registry(Generic[T]):
         entry_point_group: str,
         fallback: Callable[[str], tuple[str, dict[str, Any]] | None] | None = None,
         hint: str = "",
+        declare: Callable[[T], Any] | None = None,
     ) -> None:
         """Make an empty registry.
 
@@ -94,11 +98,13 @@ class Registry(Generic[T]):
             fallback: Given a spec's name that nothing else matched, returns the name of a registered plug-in and
                 arguments for it, or None.
             hint: What the fallback accepts, as a sentence for the error of an unknown name.
+            declare: Returns what a plug-in declares, of a plug-in that was just built; see `Plugin`.
         """
         self.kind = kind
         self.base = base
         self.entry_point_group = entry_point_group
         self._fallback = fallback
+        self._declare = declare
         self._hint = f"Also accepted: module:attribute and path/to/file.py:attribute{', ' if hint else '.'}{hint}"
         self._entries: dict[str, _Entry[T]] = {}
 
@@ -193,6 +199,7 @@ class Registry(Generic[T]):
             )
         try:
             instance = factory(**converted)
+            declared = self._declare(instance) if self._declare else None
         except PhotoguardError:
             raise
         except Exception as error:
@@ -214,6 +221,7 @@ class Registry(Generic[T]):
             source=entry.source,
             fingerprint=_fingerprint(factory),
             instance=instance,
+            declared=declared,
         )
 
     def _find(self, name: str) -> tuple[_Entry[T], dict[str, Any]]:

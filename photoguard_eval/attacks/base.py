@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -106,19 +107,27 @@ class AttackBatch:
         """The region that a perturbation can act through, (N, 1, H, W): 1 − masks."""
         return 1 - self.masks
 
-    def seen_by(self, attack: Attack) -> AttackBatch:
+    def seen_by(self, viewer: Attack | ThreatModel) -> AttackBatch:
         """Return the batch without what an attack does not see, and without settings that no attack depends on.
 
         An immunized image is known by what its attack was given: see `ImmunizeInputs` of the evaluation.
+
+        Args:
+            viewer: An attack, or what it declared.
         """
         import torch
 
+        sees_mask = viewer.sees_mask and self.editor.reads_mask
         return replace(
             self,
-            masks=self.masks if attack.sees_mask and self.editor.reads_mask else torch.zeros_like(self.masks),
-            prompts=self.prompts if attack.sees_prompt else None,
+            masks=self.masks if sees_mask else torch.zeros_like(self.masks),
+            prompts=self.prompts if viewer.sees_prompt else None,
             settings=self.settings.only(self.editor.reads_settings).before_compositing(),
         )
+
+    def copied(self) -> AttackBatch:
+        """Return a batch of the same values, nothing of which changes this one: tensors and editor are copies."""
+        return replace(self, images=self.images.clone(), masks=self.masks.clone(), editor=copy.deepcopy(self.editor))
 
     def visible(self, images: torch.Tensor, model: LatentDiffusion) -> torch.Tensor:
         """Return what the model's encoder is given of the images.
@@ -220,6 +229,32 @@ class Attack(ABC):
         """
 
 
+def declared_threat_model(attack: Attack) -> ThreatModel:
+    """Read the threat model of an attack, which is what it declares when it is created.
+
+    The harness reads it once and holds the attack to the answer. So this is a value of its own, not the attack's.
+
+    Raises:
+        PluginError: If there is none, or what the attack's attributes say that it sees is something else.
+    """
+    stated = attack.threat_model
+    if not isinstance(stated, ThreatModel):
+        raise PluginError(
+            f"The attack {attack.name!r} has the threat model {stated!r}; expected a ThreatModel. Leave the property "
+            "`threat_model` as it is, and call super().__init__(epsilon=…) in the constructor."
+        )
+    declared = ThreatModel(
+        stated.norm, float(stated.epsilon), bool(stated.sees_model), bool(stated.sees_mask), bool(stated.sees_prompt)
+    )
+    for name in ("sees_model", "sees_mask", "sees_prompt"):
+        if bool(getattr(attack, name)) != getattr(declared, name):
+            raise PluginError(
+                f"The attack {attack.name!r} has {name} = {getattr(attack, name)!r}, and its threat model says "
+                f"{getattr(declared, name)}. Set it in the class, or before super().__init__() is called."
+            )
+    return declared
+
+
 def _finished_images(name: str) -> tuple[str, dict[str, Any]] | None:
     return ("folder", {"path": name}) if Path(name).is_dir() else None
 
@@ -230,6 +265,7 @@ ATTACKS: Registry[Attack] = Registry(
     "photoguard_eval.attacks",
     fallback=_finished_images,
     hint="and a folder of already immunized PNG images.",
+    declare=declared_threat_model,
 )
 
 register_attack = ATTACKS.register

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import Attack, AttackBatch
+from photoguard_eval.attacks.base import Attack, AttackBatch, ThreatModel, declared_threat_model
 from photoguard_eval.attacks.budget import Perturbation, require_within_budget, round_within_budget
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, ConfigurationError, PhotoguardError
+from photoguard_eval.errors import AttackError, ConfigurationError, PhotoguardError, described
 from photoguard_eval.images import decode_png, encode_png, to_8bit
 
 if TYPE_CHECKING:
@@ -32,9 +32,16 @@ class Immunized:
 
 
 def immunize(
-    attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators, meter: CostMeter
+    attack: Attack,
+    model: LatentDiffusion,
+    batch: AttackBatch,
+    generators: CaseGenerators,
+    meter: CostMeter,
+    declared: ThreatModel | None = None,
 ) -> list[Immunized]:
     """Run an attack on a batch and guard its budget.
+
+    The attack works on copies. The change is measured from the batch's own images, which it never gets.
 
     Args:
         attack: The attack.
@@ -42,21 +49,27 @@ def immunize(
         batch: The images; the prompts are withheld from an attack that does not see them, and the masks likewise.
         generators: One generator per image.
         meter: Counts what the attack costs.
+        declared: The threat model as it was declared when the attack was created, which the attack is held to; by
+            default it is read now.
 
     Returns:
         One finished image per image of the batch.
 
     Raises:
         ConfigurationError: If the editor repaints what a mask marks and the attack, which is told, is given none.
-        AttackError: If the attack raises, or returns anything but finite images of the batch's shape.
+        AttackError: If the attack raises, returns anything but finite images of the batch's shape, or changes its
+            threat model.
         BudgetExceededError: If an image is outside of the threat model; the message names it and the excess.
     """
-    if attack.sees_mask and batch.editor.reads_mask:
-        _require_masks(batch)
+    threat_model = declared or declared_threat_model(attack)
+    seen = batch.seen_by(threat_model)
+    if threat_model.sees_mask and batch.editor.reads_mask:
+        _require_masks(seen)
     with meter:
-        images = _run(attack, model, batch, generators)
+        images = _run(attack, model, seen.copied(), generators, threat_model)
+    _require_images(attack, images, batch)
     return [
-        _finish(attack, original, immunized, name)
+        _finish(attack, threat_model, original, immunized, name)
         for original, immunized, name in zip(batch.images.cpu(), images.float().cpu(), batch.ids, strict=True)
     ]
 
@@ -70,19 +83,39 @@ def _require_masks(batch: AttackBatch) -> None:
             )
 
 
-def _run(attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators) -> torch.Tensor:
+def _run(
+    attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators, threat_model: ThreatModel
+) -> torch.Tensor:
+    """Run an attack; whatever it raises is its own error, but for an interrupt and for a GPU without memory."""
     import torch
 
     try:
+        _require_unchanged(attack, threat_model)
         images = attack.perturb(model, batch, generators)
-    except (AttackError, torch.OutOfMemoryError):
+        _require_unchanged(attack, threat_model)
+        return images.detach() if isinstance(images, torch.Tensor) else images
+    except (AttackError, torch.OutOfMemoryError, KeyboardInterrupt):
         raise
     except PhotoguardError as error:
         raise AttackError(f"The attack {attack.name!r} cannot run: {error}") from error
-    except Exception as error:
+    except BaseException as error:
         raise AttackError(
-            f"The attack {attack.name!r} raised {type(error).__name__}: {error}. Mend the attack; the others go on."
+            f"The attack {attack.name!r} raised {described(error)}. Mend the attack; the others go on."
         ) from error
+
+
+def _require_unchanged(attack: Attack, threat_model: ThreatModel) -> None:
+    now = declared_threat_model(attack)
+    if now != threat_model:
+        raise AttackError(
+            f"The attack {attack.name!r} declared {threat_model} when it was created, and now says {now}. An attack is "
+            "held to what it declared; set its budget in the constructor."
+        )
+
+
+def _require_images(attack: Attack, images: torch.Tensor, batch: AttackBatch) -> None:
+    import torch
+
     expected = tuple(batch.images.shape)
     if not isinstance(images, torch.Tensor) or tuple(images.shape) != expected or not images.is_floating_point():
         got = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, torch.Tensor) else type(images)
@@ -92,11 +125,11 @@ def _run(attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators:
     for image, name in zip(images, batch.ids, strict=True):
         if not torch.isfinite(image).all():
             raise AttackError(f"The attack {attack.name!r} returned NaN or infinite values for {name}.")
-    return images.detach()
 
 
-def _finish(attack: Attack, original: torch.Tensor, immunized: torch.Tensor, name: str) -> Immunized:
-    threat_model = attack.threat_model
+def _finish(
+    attack: Attack, threat_model: ThreatModel, original: torch.Tensor, immunized: torch.Tensor, name: str
+) -> Immunized:
     if attack.guarded:
         immunized = immunized.clamp(0, 1)
         require_within_budget(original, immunized, threat_model, name)

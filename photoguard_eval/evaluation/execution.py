@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, ModelError
+from photoguard_eval.errors import AttackError, ModelError, message_of
 from photoguard_eval.evaluation.artifacts import ImmunizedFacts
 from photoguard_eval.evaluation.inputs import edit_settings, library_versions
 from photoguard_eval.evaluation.memory import (
@@ -185,15 +185,16 @@ class Evaluation:
                 lambda batch: self._immunize_batch(attack, method, batch),
             )
         except AttackError as error:
-            self._failures[attack.label] = FailedAttack(attack=attack.label, editor=method.editor, error=str(error))
-            self.progress.say(f"{attack.label} is stopped: {error}")
+            message = message_of(error)
+            self._failures[attack.label] = FailedAttack(attack=attack.label, editor=method.editor, error=message)
+            self.progress.say(f"{attack.label} is stopped: {message}")
 
     def _immunize_batch(self, attack: Plugin[Attack], method: Method, cells: Sequence[ImmunizeCell]) -> None:
         at_once = self._sizes_of(method).immunize
-        batch = attack_batch(self.model, attack.instance, cells, self.plan.editors[method.editor], at_once)
+        batch = attack_batch(self.model, cells, self.plan.editors[method.editor], at_once)
         meter = CostMeter(self.model)
         generators = CaseGenerators.from_seeds([cell.seed for cell in cells])
-        finished = immunize(attack.instance, self.model, batch, generators, meter)
+        finished = immunize(attack.instance, self.model, batch, generators, meter, attack.declared)
         cost = Cost(**meter.cost(len(cells)), batch_size=len(cells))
         for cell, immunized in zip(cells, finished, strict=True):
             change = immunized.perturbation
@@ -385,13 +386,12 @@ def _split(cells: Sequence[Cell], size: int) -> list[Sequence[Cell]]:
 
 
 def attack_batch(
-    model: LatentDiffusion, attack: Attack, cells: Sequence[ImmunizeCell], editor: PlannedEditor, at_once: int
+    model: LatentDiffusion, cells: Sequence[ImmunizeCell], editor: PlannedEditor, at_once: int
 ) -> AttackBatch:
-    """Read the images of cells, and withhold from the attack what its threat model says it does not see.
+    """Read the images of cells and how they are edited; what an attack does not see, the harness withholds.
 
     Args:
         model: Where the images go.
-        attack: The attack.
         cells: What is immunized.
         editor: Against what.
         at_once: See `AttackBatch`.
@@ -406,12 +406,11 @@ def attack_batch(
         editor=editor.plugin.instance,
         settings=editor.settings,
         at_once=at_once,
-    ).seen_by(attack)
+    )
 
 
 def _attack_info(attack: Plugin[Attack]) -> AttackInfo:
-    instance = attack.instance
-    threat_model = instance.threat_model
+    instance, threat_model = attack.instance, attack.declared
     return AttackInfo(
         name=attack.name,
         label=attack.label,

@@ -135,7 +135,6 @@ def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, model: LatentD
     import torch
 
     image, mask = photograph.read()
-    attack = inputs.attack.instance
     batch = AttackBatch(
         images=image.to(model.device),
         masks=(torch.zeros_like(image[:, :1]) if mask is None else mask).to(model.device),
@@ -144,9 +143,10 @@ def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, model: LatentD
         editor=inputs.editing.editor.instance,
         settings=inputs.editing.settings,
         at_once=AT_ONCE_ON_PROCESSOR if model.device.type == "cpu" else 1,
-    ).seen_by(attack)
+    )
     meter = CostMeter(model)
-    (immunized,) = immunize(attack, model, batch, CaseGenerators.from_seeds([inputs.seed]), meter)
+    generators = CaseGenerators.from_seeds([inputs.seed])
+    (immunized,) = immunize(inputs.attack.instance, model, batch, generators, meter, inputs.attack.declared)
     write_atomically(photograph.output, immunized.png)
     return {
         "output": str(photograph.output),

@@ -117,8 +117,8 @@ class ImmunizeInputs:
     @property
     def key(self) -> str:
         """The hash of everything that the image depends on; what the attack does not see is left out."""
-        attack, instance = self.attack, self.attack.instance
-        sees_mask = instance.sees_mask and self.editing.editor.instance.reads_mask
+        attack, declared = self.attack, self.attack.declared
+        sees_mask = declared.sees_mask and self.editing.editor.instance.reads_mask
         return sha256_of_json(
             {
                 "stage": "immunize",
@@ -128,7 +128,7 @@ class ImmunizeInputs:
                 "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
                 "image": [self.name, self.image_sha256],
                 "mask": self.mask_sha256 if sees_mask else "",
-                "prompt": self.prompt if instance.sees_prompt else "",
+                "prompt": self.prompt if declared.sees_prompt else "",
                 "seed": self.seed,
             }
         )

@@ -392,7 +392,7 @@ class _Context:
         return Method(attack, editor, tuple(cells.values()), tuple(edits))
 
     def _immunize(self, attack: Plugin[Attack], editor: str, case: EditCase) -> ImmunizeCell:
-        name = case.id if attack.instance.sees_prompt else case.image_id
+        name = case.id if attack.declared.sees_prompt else case.image_id
         inputs = ImmunizeInputs(
             attack,
             self._editing(editor),

@@ -94,8 +94,9 @@ def test_an_editor_that_needs_a_mask_is_given_one(model):
     attack, generators = attack_returning(lambda images: images), CaseGenerators.from_seeds([0, 1])
     with pytest.raises(ConfigurationError, match="fox-1 has no mask"):
         immunize(attack, model, unmasked, generators, CostMeter(model))
-    attack.sees_mask = False
-    assert len(immunize(attack, model, unmasked, generators, CostMeter(model))) == 2
+    type(attack).sees_mask = False
+    blind = type(attack)(epsilon=8 / 255)
+    assert len(immunize(blind, model, unmasked, generators, CostMeter(model))) == 2
 
 
 def test_a_plugin_without_a_budget_is_explained(model):
@@ -110,6 +111,120 @@ def test_a_plugin_without_a_budget_is_explained(model):
 
     with pytest.raises(PluginError, match="super"):
         run(Plugin(), model)
+
+
+class Cheat(Attack):
+    """Moves by 100 levels, and hides it or says that it may."""
+
+    name = "cheat"
+
+    def __init__(self, how):
+        self.how = how
+        self.calls = 0
+        super().__init__(epsilon=8 / 255)
+
+    @property
+    def threat_model(self):
+        self.calls += 1
+        declared = super().threat_model
+        return replace(declared, epsilon=1.0) if self.how == "answers otherwise later" and self.calls > 3 else declared
+
+    def perturb(self, model, batch, generator):
+        if self.how == "changes the originals":
+            return batch.images.copy_((batch.images + 100 / 255).clamp(0, 1))
+        if self.how == "changes its budget":
+            self._threat_model = replace(self._threat_model, epsilon=1.0)
+        if self.how == "changes its budget in place":
+            object.__setattr__(self._threat_model, "epsilon", 1.0)
+        return (batch.images + 100 / 255).clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("changes the originals", r"over the budget of 8\.000"),
+        ("changes its budget", "held to what it declared"),
+        ("changes its budget in place", "held to what it declared"),
+        ("answers otherwise later", r"over the budget of 8\.000"),
+    ],
+)
+def test_a_budget_is_what_was_declared_and_is_measured_from_images_that_no_attack_had(model, how, message):
+    attack = Cheat(how)
+    with pytest.raises(AttackError, match=message):
+        run(attack, model, torch.full((1, 3, 32, 32), 100 / 255))
+
+
+def test_an_attack_sees_what_it_declared_whoever_calls(model):
+    seen = []
+
+    class Plugin(Attack):
+        name = "plugin"
+        sees_mask = False
+
+        def perturb(self, model, batch, generator):
+            seen.append((batch.masks.any().item(), batch.prompts))
+            return batch.images
+
+    images = random_images(1)
+    whole = replace(batch(images), masks=half_masks(1, images.shape[-1]), prompts=("a fox",), editor=InpaintEditor())
+
+    def give(attack, given):
+        immunize(attack, model, given, CaseGenerators.from_seeds([0]), CostMeter(model))
+        return seen.pop()
+
+    assert give(Plugin(), whole) == (False, None)
+    Plugin.sees_mask = Plugin.sees_prompt = True
+    assert give(Plugin(), whole) == (True, ("a fox",))
+    assert give(Plugin(), replace(whole, editor=Img2ImgEditor())) == (False, ("a fox",)), "this editor reads no mask"
+
+
+def test_what_an_attack_sees_is_declared_before_its_budget(model):
+    attack = attack_returning(lambda images: images)
+    attack.sees_prompt = True
+    with pytest.raises(PluginError, match=r"has sees_prompt = True, and its threat model says False"):
+        run(attack, model)
+
+
+def test_an_attack_gets_an_editor_of_its_own(model):
+    class Plugin(Attack):
+        name = "plugin"
+
+        def perturb(self, model, batch, generator):
+            batch.editor.edit = None
+            return batch.images
+
+    given = batch(random_images(1))
+    immunize(Plugin(), model, given, CaseGenerators.from_seeds([0]), CostMeter(model))
+    assert given.editor.edit is not None
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), BaseException("oh")])
+def test_no_error_of_an_attack_ends_the_run(model, error):
+    def raise_it(_images):
+        raise error
+
+    with pytest.raises(AttackError, match=f"raised {type(error).__name__}"):
+        run(attack_returning(raise_it), model)
+
+
+def test_an_interrupt_is_the_users(model):
+    def interrupt(_images):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(attack_returning(interrupt), model)
+
+
+def test_an_error_whose_message_raises_has_a_message(model):
+    class MuteError(Exception):
+        def __str__(self):
+            raise SystemExit(0)
+
+    def raise_mute(_images):
+        raise MuteError
+
+    with pytest.raises(AttackError, match=r"raised MuteError: \(its message cannot be read: SystemExit\)"):
+        run(attack_returning(raise_mute), model)
 
 
 def test_a_folder_of_finished_images_is_measured_as_it_is(model, tmp_path):
