@@ -67,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PhotoguardError as error:
         print(f"photoguard-eval: {message_of(error)}", file=sys.stderr)
         return error.exit_code
+    except SystemExit as error:
+        # Not of this package: a plug-in that asks to end the program must not pass for a command that was done.
+        print(f"photoguard-eval: a plug-in ended the command with SystemExit({error.code!r}).", file=sys.stderr)
+        return EXIT_FAILED_GATE
     except KeyboardInterrupt:
         print("photoguard-eval: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -461,7 +465,7 @@ def _immunize(options: argparse.Namespace) -> int:
     from photoguard_eval.evaluation.immunization import AT_ONCE_ON_PROCESSOR, Recipe, immunize_photographs
     from photoguard_eval.evaluation.inputs import Editing
     from photoguard_eval.evaluation.photographs import find_photographs
-    from photoguard_eval.evaluation.plan import create_attack
+    from photoguard_eval.evaluation.plan import create_attack, notes_on
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
     from photoguard_eval.evaluation.processor_memory import Workload, require_memory
     from photoguard_eval.evaluation.progress import Progress
@@ -475,6 +479,8 @@ def _immunize(options: argparse.Namespace) -> int:
     attack = create_attack(options.attack, preset)
     if attack.declared.sees_prompt and not (options.prompt or "").strip():
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
+    for note in notes_on(attack, preset):
+        print(f"photoguard-eval: {note}", file=sys.stderr)
     identity = identify_model(_model_name(options), options.revision)
     editor = default_editor(identity.kind, has_mask=options.mask is not None)
     settings = preset.settings(editor, identity, parse_settings(options.settings))

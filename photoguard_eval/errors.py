@@ -79,6 +79,12 @@ class BudgetExceededError(AttackError):
     """An immunized image lies outside its attack's threat model."""
 
 
+class UnfinishedError(PhotoguardError):
+    """A run ended without a result: it was to stop at the first attack that fails, or a process ended."""
+
+    exit_code = 1
+
+
 class MetricError(PhotoguardError):
     """A metric gave NaN or a value outside of its range, or its inputs do not fit it."""
 

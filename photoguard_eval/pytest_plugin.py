@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from photoguard_eval.attacks import Attack
-from photoguard_eval.errors import PhotoguardError
+from photoguard_eval.errors import PhotoguardError, UnfinishedError, message_of
 from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
 from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan
@@ -210,12 +210,14 @@ def bench_run(request: pytest.FixtureRequest) -> BenchRun:
         run.finish()
     except PhotoguardError as error:
         if xdist_session(request.config) is None:
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            is_unfinished = isinstance(error, UnfinishedError)
+            code = pytest.ExitCode.TESTS_FAILED if is_unfinished else pytest.ExitCode.USAGE_ERROR
+            pytest.exit(message_of(error), returncode=code)
         run.refused = error
     if run.refused is not None:
         # A worker's test cannot end the session, as above: it fails, no other runs, and the controller says why.
-        request.session.shouldstop = str(run.refused)
-        pytest.fail(str(run.refused), pytrace=False)
+        request.session.shouldstop = message_of(run.refused)
+        pytest.fail(message_of(run.refused), pytrace=False)
     return run
 
 

@@ -31,12 +31,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from photoguard_eval.constructors import constructor_arguments
 from photoguard_eval.errors import (
     ConfigurationError,
     DuplicateNameError,
     PhotoguardError,
     PluginError,
     UnknownNameError,
+    described,
 )
 from photoguard_eval.files import canonical_json, sha256_of_file, sha256_of_json
 from photoguard_eval.source_code import PACKAGE, source_files
@@ -59,6 +61,9 @@ class Plugin(Generic[T]):
         instance: The object itself.
         declared: What it declared when it was built, which later changes of the object do not change: the threat
             model of an attack; None for plug-ins that declare nothing.
+        foreign: Whether it is code of others that any process can load by its name: of a file, a module or an installed
+            package. What was registered while the program ran is not.
+        left_out: Defaults that were meant for it and that its constructor does not take, such as a preset's.
     """
 
     name: str
@@ -69,12 +74,21 @@ class Plugin(Generic[T]):
     fingerprint: str
     instance: T
     declared: Any = None
+    foreign: bool = False
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def runs_foreign_code(self) -> bool:
+        """Whether it is foreign, or made of plug-ins of which one is."""
+        parts: tuple[Plugin[Any], ...] = getattr(self.instance, "parts", ())
+        return self.foreign or any(part.runs_foreign_code for part in parts)
 
 
 @dataclass(frozen=True)
 class _Entry(Generic[T]):
     factory: type[T]
     source: str
+    foreign: bool = False
 
 
 class Registry(Generic[T]):
@@ -153,8 +167,8 @@ class Registry(Generic[T]):
 
         Args:
             spec: A name and arguments, see the module's docstring. Numbers may be fractions: `epsilon=8/255`.
-            defaults: Arguments to use where the spec gives none, such as a preset's; names that the
-                constructor lacks are an error.
+            defaults: Arguments to use where the spec gives none, such as a preset's, as far as the constructor takes
+                them; see `Plugin.left_out`.
 
         Raises:
             UnknownNameError: If nothing, no preset or no argument has that name.
@@ -172,27 +186,23 @@ class Registry(Generic[T]):
             if preset not in presets:
                 raise UnknownNameError(f"preset of {self.kind} {name!r}", preset, presets)
             chosen = presets[preset]
-        return self._configure(entry, label, {**(defaults or {}), **chosen, **implied, **given})
+        return self._configure(entry, label, {**chosen, **implied, **given}, defaults or {})
 
-    def _configure(self, entry: _Entry[T], label: str, arguments: Mapping[str, Any]) -> Plugin[T]:
+    def _configure(
+        self, entry: _Entry[T], label: str, chosen: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> Plugin[T]:
         factory = entry.factory
         name: str = factory.name  # type: ignore[attr-defined]
-        parameters = {
-            key: parameter
-            for key, parameter in inspect.signature(factory).parameters.items()
-            if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        arguments = constructor_arguments(factory)
+        for key in chosen:
+            if key not in arguments:
+                raise UnknownNameError(f"argument of {self.kind} {name!r}", key, arguments)
+        taken = {key: value for key, value in defaults.items() if key in arguments}
+        converted = {
+            key: _convert(value, arguments[key].annotation, f"{self.kind} {name!r}", key)
+            for key, value in {**taken, **chosen}.items()
         }
-        hints = _type_hints(factory, parameters)
-        converted: dict[str, Any] = {}
-        for key, value in arguments.items():
-            if key not in parameters:
-                raise UnknownNameError(f"argument of {self.kind} {name!r}", key, parameters)
-            converted[key] = _convert(value, hints.get(key, Any), f"{self.kind} {name!r}", key)
-        missing = [
-            key
-            for key, parameter in parameters.items()
-            if parameter.default is parameter.empty and key not in converted
-        ]
+        missing = [key for key, argument in arguments.items() if argument.required and key not in converted]
         if missing:
             raise ConfigurationError(
                 f"{self.kind.capitalize()} {name!r} needs {', '.join(missing)}; write {name},{missing[0]}=…"
@@ -200,11 +210,11 @@ class Registry(Generic[T]):
         try:
             instance = factory(**converted)
             declared = self._declare(instance) if self._declare else None
-        except PhotoguardError:
+        except (PhotoguardError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            raise PluginError(f"{self.kind.capitalize()} {name!r} could not be built: {error!r}.") from error
-        values = {key: converted.get(key, parameter.default) for key, parameter in parameters.items()}
+        except BaseException as error:
+            raise PluginError(f"{self.kind.capitalize()} {name!r} could not be built: {described(error)}.") from error
+        values = {key: converted.get(key, argument.default) for key, argument in arguments.items()}
         recorded = {key: _jsonable(value) for key, value in values.items()}
         try:
             canonical_json([label, recorded])
@@ -222,6 +232,8 @@ class Registry(Generic[T]):
             fingerprint=_fingerprint(factory),
             instance=instance,
             declared=declared,
+            foreign=entry.foreign,
+            left_out=tuple(key for key in defaults if key not in arguments),
         )
 
     def _find(self, name: str) -> tuple[_Entry[T], dict[str, Any]]:
@@ -249,7 +261,7 @@ class Registry(Generic[T]):
                 [key for key in vars(module) if not key.startswith("_")],
             )
         self._require_plugin_class(factory, name)
-        return _Entry(factory, name)
+        return _Entry(factory, name, foreign=True)
 
     def _require_plugin_class(self, factory: Any, name: str) -> None:
         if not (inspect.isclass(factory) and issubclass(factory, self.base)):
@@ -281,9 +293,12 @@ class Registry(Generic[T]):
         source = f"{distribution.name} {distribution.version}" if distribution else entry_point.value
         try:
             factory = entry_point.load()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
-                f"The {self.kind} {name!r} of {source} could not be loaded: {error!r}. Mend or uninstall that package."
+                f"The {self.kind} {name!r} of {source} could not be loaded: {described(error)}. Mend or uninstall that "
+                "package."
             ) from error
         self._require_plugin_class(factory, entry_point.value)
         existing = self._entries.get(name)
@@ -292,7 +307,7 @@ class Registry(Generic[T]):
                 f"Two {self.kind}s are named {name!r}: {_identity(existing.factory)} and {_identity(factory)} "
                 f"of {source}. Rename one of them."
             )
-        self._entries[name] = _Entry(factory, source)
+        self._entries[name] = _Entry(factory, source, foreign=True)
 
 
 def _parse_pairs(pairs: list[str], spec: str) -> dict[str, str]:
@@ -315,22 +330,6 @@ def _convert(value: Any, annotation: Any, owner: str, key: str) -> Any:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
         raise ConfigurationError(f"{key}={value!r} does not fit {owner}: {error.errors()[0]['msg']}.") from error
-
-
-def _type_hints(factory: type, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Return what each argument is converted to: its annotation, or the type of its default where it has none."""
-    try:
-        annotated = inspect.get_annotations(factory.__init__, eval_str=True)  # type: ignore[misc]
-    except Exception:  # An annotation for type checkers alone may raise anything when it is evaluated.
-        annotated = {}
-    return {key: annotated.get(key, _type_of_default(parameter.default)) for key, parameter in parameters.items()}
-
-
-def _type_of_default(default: Any) -> Any:
-    if isinstance(default, bool | float | str):
-        return type(default)
-    # Where a whole number is the default, a fraction may still be meant: strength=1.
-    return int | float if isinstance(default, int) else Any
 
 
 def _jsonable(value: Any) -> Any:
@@ -359,8 +358,10 @@ def _load_module(name: str) -> ModuleType:
             f"There is no module {error.name!r} (looking for {name!r}). Install it, or give the path of a file "
             "that ends in .py."
         ) from error
-    except Exception as error:
-        raise PluginError(f"The module {name!r} could not be imported: {error!r}.") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"The module {name!r} could not be imported: {described(error)}.") from error
 
 
 def _load_file(name: str) -> ModuleType:
@@ -380,7 +381,9 @@ def _load_file(name: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
         del sys.modules[module_name]
-        raise PluginError(f"{name} could not be imported: {error!r}.") from error
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise PluginError(f"{name} could not be imported: {described(error)}.") from error
     return module

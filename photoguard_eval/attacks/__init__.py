@@ -12,11 +12,12 @@ from photoguard_eval.attacks.diffusion import DiffusionAttack
 from photoguard_eval.attacks.encoder import EncoderAttack, PidAttack
 from photoguard_eval.attacks.first_step import DiffusionGuardAttack
 from photoguard_eval.attacks.folder import FolderAttack
-from photoguard_eval.attacks.gradient import GradientAttack
+from photoguard_eval.attacks.gradient import DEFAULT_STEPS, GradientAttack
 from photoguard_eval.attacks.noise import NoiseAttack
 
 __all__ = [
     "ATTACKS",
+    "DEFAULT_STEPS",
     "AceAttack",
     "AdvDmAttack",
     "AdvPaintAttack",

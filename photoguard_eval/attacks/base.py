@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import ConfigurationError, PluginError
 from photoguard_eval.images import LEVELS
-from photoguard_eval.registry import Registry
+from photoguard_eval.registry import Plugin, Registry
 
 if TYPE_CHECKING:
     import torch
@@ -202,6 +202,11 @@ class Attack(ABC):
             raise PluginError(
                 f"The attack {self.name!r} has no budget. Call super().__init__(epsilon=…) in its constructor."
             ) from None
+
+    @property
+    def parts(self) -> tuple[Plugin[Any], ...]:
+        """The plug-ins that it is made of; none for most."""
+        return ()
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:  # noqa: B027 (most attacks support all)
         """Check whether the attack can work against a model and an editor; called before any work starts.

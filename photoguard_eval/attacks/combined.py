@@ -88,6 +88,11 @@ class EnsembleAttack(Attack):
         self.trials = trials
         self.denoising_steps = denoising_steps
 
+    @property
+    def parts(self) -> tuple[Plugin[Any], ...]:
+        """See `Attack.parts`."""
+        return tuple(self.members)
+
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
         require_schedule(model, denoising_steps=self.denoising_steps)
@@ -191,9 +196,15 @@ class RobustAttack(GradientAttack):
         for purifier in chosen:
             _require_differentiable(purifier)
         self.purifiers = [purifier.instance for purifier in chosen]
+        self._parts: tuple[Plugin[Any], ...] = (member, *chosen)
         self.gradient_evaluations = inner.steps * (1 + len(chosen))
         self.gradient_through = f"purifiers, {inner.gradient_through}"
         self.inputs = _inputs_of([member, *chosen])
+
+    @property
+    def parts(self) -> tuple[Plugin[Any], ...]:
+        """See `Attack.parts`."""
+        return self._parts
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""

@@ -59,10 +59,18 @@ class GradientAttack(Attack):
         super().__init__(epsilon=epsilon, norm=norm)
         require_positive(step_size=step_size, steps=steps)
         self.step_size = step_size
-        self.steps = steps
-        self.gradient_evaluations = steps
+        self.take_steps(steps)
         self.random_start = random_start
         self.decay = decay
+
+    def take_steps(self, steps: int) -> None:
+        """Set the number of gradient steps, for a preset that shortens attacks whose constructors have no say in it.
+
+        Args:
+            steps: At least one.
+        """
+        self.steps = steps
+        self.gradient_evaluations = steps
 
     @abstractmethod
     def objective(

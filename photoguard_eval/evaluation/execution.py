@@ -76,6 +76,19 @@ class Share:
     count: int = 1
 
 
+@dataclass(frozen=True)
+class StoppedAttack:
+    """An attack that failed.
+
+    Attributes:
+        failure: What the result says of it.
+        report: What the console says, which is more.
+    """
+
+    failure: FailedAttack
+    report: str
+
+
 @dataclass
 class Evaluation:
     """The run of a plan.
@@ -94,7 +107,7 @@ class Evaluation:
     share: Share = Share()
     computed: int = 0
     _model: LatentDiffusion | None = None
-    _failures: dict[str, FailedAttack] = field(default_factory=dict)
+    _stopped: dict[str, StoppedAttack] = field(default_factory=dict)
     _sizes: dict[tuple[str, str], BatchSizes] | None = None
     _started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     _clock: float = field(default_factory=time.monotonic)
@@ -129,7 +142,24 @@ class Evaluation:
     @property
     def failures(self) -> tuple[FailedAttack, ...]:
         """The attacks that were stopped."""
-        return tuple(self._failures.values())
+        return tuple(stopped.failure for stopped in self._stopped.values())
+
+    @property
+    def stopped(self) -> tuple[StoppedAttack, ...]:
+        """The attacks that were stopped, and what is reported of them."""
+        return tuple(self._stopped.values())
+
+    def stop(self, stopped: StoppedAttack, report: bool = True) -> None:
+        """Leave an attack out from here on.
+
+        Args:
+            stopped: The attack, which failed here or in another process.
+            report: Whether to report it.
+        """
+        if stopped.failure.attack not in self._stopped:
+            self._stopped[stopped.failure.attack] = stopped
+            if report:
+                self.progress.say(stopped.report)
 
     def missing(self) -> int:
         """Return how many images the store lacks."""
@@ -145,7 +175,7 @@ class Evaluation:
             method
             for method in self.plan.methods
             if method.attack
-            and method.attack.label not in self._failures
+            and method.attack.label not in self._stopped
             # The failure may be another process's.
             and all(self.store.facts(cell.key, ImmunizedFacts) is not None for cell in method.immunize)
         ]
@@ -173,7 +203,7 @@ class Evaluation:
     def immunize(self, method: Method) -> None:
         """Immunize the images of a method that the store lacks."""
         attack = method.attack
-        if attack is None or attack.label in self._failures:
+        if attack is None or attack.label in self._stopped:
             return
         name = f"{attack.label}: immunize for {method.editor}"
         try:
@@ -186,8 +216,8 @@ class Evaluation:
             )
         except AttackError as error:
             message = message_of(error)
-            self._failures[attack.label] = FailedAttack(attack=attack.label, editor=method.editor, error=message)
-            self.progress.say(f"{attack.label} is stopped: {message}")
+            failure = FailedAttack(attack=attack.label, editor=method.editor, error=message)
+            self.stop(StoppedAttack(failure, f"{attack.label} is stopped: {message}"))
 
     def _immunize_batch(self, attack: Plugin[Attack], method: Method, cells: Sequence[ImmunizeCell]) -> None:
         at_once = self._sizes_of(method).immunize

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from photoguard_eval import resources
-from photoguard_eval.attacks import ATTACKS, Attack, EnsembleAttack, GradientAttack
+from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.cases import Dataset, EditCase, load_dataset
 from photoguard_eval.diffusion import (
     EDITORS,
@@ -343,12 +343,38 @@ def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack]
 
 
 def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:
-    """Build an attack with a preset's defaults."""
+    """Build an attack with a preset's defaults, as far as its constructor takes them.
+
+    An attack that leaves the number of gradient steps to `GradientAttack` takes the preset's number, though its own
+    constructor has no such argument; one that fixes another number keeps it, see `notes_on`.
+    """
     factory = ATTACKS.find(spec)
     defaults = preset.attack_defaults.get(factory.name)
     if defaults is None and preset.attack_steps and issubclass(factory, (GradientAttack, EnsembleAttack)):
         defaults = {"steps": preset.attack_steps}
-    return ATTACKS.create(spec, defaults)
+    attack = ATTACKS.create(spec, defaults)
+    instance, steps = attack.instance, (defaults or {}).get("steps", DEFAULT_STEPS)
+    if "steps" in attack.left_out and isinstance(instance, GradientAttack) and instance.steps == DEFAULT_STEPS:
+        instance.take_steps(steps)
+        attack = replace(
+            attack,
+            arguments={**attack.arguments, "steps": steps},
+            left_out=tuple(name for name in attack.left_out if name != "steps"),
+        )
+    return attack
+
+
+def notes_on(attack: Plugin[Attack], preset: Preset) -> tuple[str, ...]:
+    """Say which of a preset's defaults an attack does not take, which makes the comparison with others unfair."""
+    if not attack.left_out:
+        return ()
+    names = " and ".join(attack.left_out)
+    steps = getattr(attack.instance, "steps", None)
+    own = f" and runs with {steps} steps" if "steps" in attack.left_out and isinstance(steps, int) else ""
+    return (
+        f"{attack.label} does not take {names} of the preset {preset.name!r}{own}: its constructor has no such "
+        "argument. Give it one, or `**options` that it hands on to super().__init__().",
+    )
 
 
 def _plan_editors(

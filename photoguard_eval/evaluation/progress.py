@@ -35,6 +35,11 @@ class Progress:
         self._stream = stream if stream is not None else sys.stderr
         self._quiet = quiet
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is reported."""
+        return self._quiet
+
     def say(self, message: str) -> None:
         """Report one line."""
         if not self._quiet:

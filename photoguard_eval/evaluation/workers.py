@@ -6,35 +6,49 @@ of a single process.
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from photoguard_eval.errors import ModelError, PhotoguardError
-from photoguard_eval.evaluation.execution import Evaluation, Share
-from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan
+from photoguard_eval.errors import ModelError, PhotoguardError, UnfinishedError, message_of
+from photoguard_eval.evaluation.execution import Evaluation, Share, StoppedAttack
+from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan, notes_on
 from photoguard_eval.evaluation.progress import Progress
-from photoguard_eval.evaluation.results import EvaluationResult
+from photoguard_eval.evaluation.results import EvaluationResult, FailedAttack
 from photoguard_eval.evaluation.store import Store
 from photoguard_eval.files import remove_stale_temporaries
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Barrier
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-class WorkerError(PhotoguardError):
-    """One of several processes could not do its share."""
+class WorkerError(UnfinishedError):
+    """A process could not do its share."""
+
+    def __init__(self, message: str, exit_code: int = UnfinishedError.exit_code) -> None:
+        """Take the exit code of what the process could not do.
+
+        Args:
+            message: Why.
+            exit_code: What the command ends with.
+        """
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationResult, int]:
     """Compute what the store lacks of a plan, in as many processes as it asks for, and put the result together.
+
+    Attacks of others never run in this process: one of them may end the process that it runs in.
 
     Args:
         plan: What to run.
@@ -49,15 +63,31 @@ def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationRe
     """
     remove_stale_temporaries(store.path)
     evaluation = Evaluation(plan, store, progress)
+    for attack in plan.attacks:
+        for note in notes_on(attack, plan.preset):
+            progress.say(note)
     environments = worker_environments(plan.request, os.environ)
-    missing = evaluation.missing() if len(environments) > 1 else 0
+    if len(environments) == 1:
+        # Alone it has all that this process has.
+        environments = [{}] if _must_run_apart(plan, store) else []
+    missing = evaluation.missing() if environments else 0
     if missing:
-        plan.clip.require()
-        progress.say(f"{len(environments)} processes share {missing} images; the first reports its part.")
-        _run_workers(plan.request, store.path, environments)
+        if len(environments) > 1:
+            plan.clip.require()
+            progress.say(f"{len(environments)} processes share {missing} images; the first reports its part.")
+        for index, stopped in _run_workers(plan.request, store.path, environments, progress.quiet):
+            evaluation.stop(stopped, report=index > 0)
         evaluation.computed = missing - evaluation.missing()
-    # What is still missing is an attack's that failed: it is tried again here, and reported.
     return evaluation.run(), evaluation.computed
+
+
+def _must_run_apart(plan: Plan, store: Store) -> bool:
+    return any(
+        method.attack is not None
+        and method.attack.runs_foreign_code
+        and any(store.image(cell.key) is None for cell in method.immunize)
+        for method in plan.methods
+    )
 
 
 def worker_environments(request: EvaluationRequest, environment: Mapping[str, str]) -> list[dict[str, str]]:
@@ -89,44 +119,104 @@ def _visible_gpus(environment: Mapping[str, str]) -> list[str]:
     return named or [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _run_workers(request: EvaluationRequest, store: Path, environments: Sequence[Mapping[str, str]]) -> None:
+@dataclass
+class _Worker:
+    """A process, and what it has said so far.
+
+    Attributes:
+        process: The process.
+        receiver: What it says comes from here.
+        attack: The attack that it runs.
+        stopped: The attacks that failed there.
+        error: What it could not do, and the exit code that stands for it.
+        gave_up: Whether it ended because another did.
+        finished: Whether it did its share.
+    """
+
+    process: BaseProcess
+    receiver: Connection
+    attack: str = ""
+    stopped: list[StoppedAttack] = field(default_factory=list)
+    error: tuple[str, int] | None = None
+    gave_up: bool = False
+    finished: bool = False
+
+    def hear(self) -> bool:
+        """Take in what was said; return whether there may be more."""
+        try:
+            kind, *said = json.loads(self.receiver.recv_bytes())
+        except (EOFError, OSError):
+            return False
+        if kind == "runs":
+            self.attack = said[0]
+        elif kind == "stopped":
+            attack, editor, error, report = said
+            self.stopped.append(StoppedAttack(FailedAttack(attack=attack, editor=editor, error=error), report))
+        elif kind == "failed":
+            self.error = (said[0], said[1])
+        self.gave_up |= kind == "gave up"
+        self.finished |= kind == "finished"
+        return True
+
+
+def _run_workers(
+    request: EvaluationRequest, store: Path, environments: Sequence[Mapping[str, str]], quiet: bool
+) -> list[tuple[int, StoppedAttack]]:
+    """Run the processes, and return the attacks that failed in them, with the number of the process."""
     import multiprocessing
 
     context = multiprocessing.get_context("spawn")
-    barrier, errors = context.Barrier(len(environments)), context.SimpleQueue()
-    processes = []
+    barrier = context.Barrier(len(environments))
+    workers = []
     for index, environment in enumerate(environments):
         share = Share(index, len(environments))
+        receiver, sender = context.Pipe(duplex=False)
         # A started process takes the environment as it is; torch reads it when it is imported.
         with _environment(environment):
             process = context.Process(
-                target=_work, args=(replace(request, workers=1), store, share, barrier, errors), daemon=True
+                target=_work,
+                args=(replace(request, workers=1), store, share, barrier, sender, quiet or index > 0),
+                daemon=True,
             )
             process.start()
-        processes.append(process)
-    _await_end(processes, barrier)
-    if not errors.empty():
-        raise WorkerError(errors.get())
-    codes = [process.exitcode for process in processes]
-    if any(codes):
+        sender.close()
+        workers.append(_Worker(process, receiver))
+    _await_end(workers, barrier)
+    for worker in workers:
+        if worker.error is not None:
+            raise WorkerError(*worker.error)
+    unfinished = [worker for worker in workers if not worker.finished]
+    if unfinished:
+        ended = [worker for worker in unfinished if not worker.gave_up] or unfinished
+        codes = [worker.process.exitcode for worker in workers]
+        attacks = {worker.attack for worker in ended if worker.attack}
+        running = f" while the attack {' and '.join(map(repr, sorted(attacks)))} ran" if attacks else ""
         raise WorkerError(
-            f"Processes ended with exit codes {codes}. What was finished is kept; the same command goes on."
+            f"Processes ended with exit codes {codes} before their work was done{running}. What was finished is kept; "
+            "the same command goes on."
         )
+    return [(index, stopped) for index, worker in enumerate(workers) for stopped in worker.stopped]
 
 
-def _await_end(processes: Sequence[BaseProcess], barrier: Barrier) -> None:
-    """Wait for processes to end; one that was killed leaves the others waiting at a barrier, which is opened then."""
+def _await_end(workers: Sequence[_Worker], barrier: Barrier) -> None:
+    """Listen to processes until they end; those that wait for one that ended too early are released."""
     from multiprocessing.connection import wait
 
-    running = list(processes)
+    running = {worker.process.sentinel: worker for worker in workers}
+    heard = {worker.receiver: worker for worker in workers}
     while running:
-        ended = wait([process.sentinel for process in running])
-        for process in [process for process in running if process.sentinel in ended]:
-            # A process closes its files a moment before its exit code is there.
-            process.join()
-            running.remove(process)
-            if process.exitcode:
-                barrier.abort()
+        for ready in wait([*running, *heard]):
+            if ready in heard and not heard[ready].hear():
+                del heard[ready]
+            elif ready in running:
+                worker = running.pop(ready)
+                # A process closes its files a moment before its exit code is there.
+                worker.process.join()
+                while worker.receiver in heard and worker.receiver.poll() and worker.hear():
+                    pass
+                heard.pop(worker.receiver, None)
+                if not worker.finished:
+                    barrier.abort()
 
 
 @contextmanager
@@ -154,20 +244,34 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(request: EvaluationRequest, store: Path, share: Share, barrier: Barrier, errors: Any) -> None:
+def _work(
+    request: EvaluationRequest, store: Path, share: Share, barrier: Barrier, sender: Connection, quiet: bool
+) -> None:
     """Do a share of the work: first all images, since an edit may need one that another process immunizes."""
     from threading import BrokenBarrierError, Thread
 
     Thread(target=_end_with_parent, daemon=True).start()
+
+    def say(*words: str | int) -> None:
+        sender.send_bytes(json.dumps(words).encode())
+
     try:
-        evaluation = Evaluation(build_plan(request), Store(store), Progress(quiet=share.index > 0), share)
-        evaluation.immunize_all()
+        evaluation = Evaluation(build_plan(request), Store(store), Progress(quiet=quiet), share)
+        for method in evaluation.plan.methods:
+            say("runs", method.attack.label if method.attack else "")
+            evaluation.immunize(method)
+        say("runs", "")
+        for stopped in evaluation.stopped:
+            failure = stopped.failure
+            say("stopped", failure.attack, failure.editor, failure.error, stopped.report)
         barrier.wait()
         evaluation.edit_all()
+        say("finished")
     except (BrokenBarrierError, KeyboardInterrupt):
+        say("gave up")
         barrier.abort()
     except PhotoguardError as error:
-        errors.put(str(error))
+        say("failed", message_of(error), error.exit_code)
         barrier.abort()
     except Exception:
         traceback.print_exc()

@@ -10,7 +10,7 @@ from photoguard_eval.diffusion import EditSettings, ModelIdentity
 from photoguard_eval.diffusion.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
 from photoguard_eval.evaluation.inputs import ATTACK_CODE
-from photoguard_eval.evaluation.plan import build_plan
+from photoguard_eval.evaluation.plan import build_plan, create_attack, notes_on
 from photoguard_eval.evaluation.presets import find_preset
 from photoguard_eval.evaluation.seeds import reroll_seed
 
@@ -154,6 +154,44 @@ def test_an_attack_that_has_the_name_of_a_row_of_unprotected_images_is_refused(m
     )
     with pytest.raises(DuplicateNameError, match=f"named '{name}', as a row of unprotected images is. Rename it"):
         build_plan(make_request(attacks=(f"{tmp_path / 'mine.py'}:Mine",)))
+
+
+FIRST_ATTACK = """
+from photoguard_eval.attacks import GradientAttack
+
+class First(GradientAttack):
+    name = "first"
+
+    def __init__(self, weight=1.0{parameters}):
+        super().__init__({handed_on})
+        self.weight = weight
+
+    def objective(self, model, batch, generator):
+        return lambda images: self.weight * model.encode(images).square().flatten(1).mean(dim=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "handed_on", "steps", "note"),
+    [
+        ("", "", 4, ""),
+        (", **options", "**options", 4, ""),
+        (", *, steps=50", "steps=steps", 4, ""),
+        ("", "steps=50", 50, "first,weight=2 does not take steps of the preset 'smoke' and runs with 50 steps"),
+    ],
+)
+def test_a_gradient_attack_with_a_constructor_of_its_own_runs_as_long_as_others(
+    tmp_path, parameters, handed_on, steps, note
+):
+    (tmp_path / "first.py").write_text(FIRST_ATTACK.format(parameters=parameters, handed_on=handed_on))
+    preset = find_preset("smoke")
+    attack = create_attack(f"{tmp_path / 'first.py'}:First,weight=2", preset)
+    assert (attack.instance.steps, attack.instance.gradient_evaluations, attack.instance.weight) == (steps, steps, 2)
+    assert attack.arguments.get("steps", 50) == steps, "which is in the key"
+    assert " ".join(notes_on(attack, preset)).startswith(note)
+    assert bool(notes_on(attack, preset)) == bool(note)
+    with pytest.raises(UnknownNameError, match="argument of attack 'first' 'wieght'"):
+        create_attack(f"{tmp_path / 'first.py'}:First,wieght=2", preset)
 
 
 def test_a_spec_given_twice_counts_once(make_request):

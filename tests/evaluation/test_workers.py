@@ -1,15 +1,17 @@
 """Processes that share an evaluation: the same result as one, each computing a part, and what happens if one fails."""
 
 import os
+import re
 import subprocess
 import sys
 import time
-from queue import SimpleQueue
+from multiprocessing import Pipe
 from threading import Barrier, Thread
 from types import SimpleNamespace
 
 import pytest
 
+from photoguard_eval.cli import main
 from photoguard_eval.errors import ModelError
 from photoguard_eval.evaluation import workers
 from photoguard_eval.evaluation.execution import Share
@@ -56,12 +58,53 @@ def test_a_process_that_is_killed_stops_those_that_wait_for_it(make_request, tmp
         evaluate(build_plan(request), Store(tmp_path / "store"), QUIET)
 
 
+ENDING = """
+import os
+from photoguard_eval import Attack
+
+class Ending(Attack):
+    name = "ending"
+
+    def perturb(self, model, batch, generator):
+        os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_an_attack_that_ends_its_process_is_no_success(make_request, tmp_path, capsys):
+    (tmp_path / "ending.py").write_text(ENDING)
+    command = ["run", "--preset", "smoke", "--dataset", make_request().dataset, "--quiet"]
+    command += ["--attack", f"{tmp_path / 'ending.py'}:Ending", "--store", str(tmp_path / "store")]
+    assert main([*command, "--reports", str(tmp_path / "reports")]) == 1
+    assert re.search(r"exit codes \[0\] .* while the attack 'ending' ran", capsys.readouterr().err)
+    assert Store(tmp_path / "store").results() == []
+
+
+def test_attacks_of_others_run_in_a_process_of_their_own_until_their_images_are_there(
+    make_request, tmp_path, monkeypatch
+):
+    (tmp_path / "ending.py").write_text(ENDING.replace("os._exit(0)", "return batch.images"))
+    spec = f"{tmp_path / 'ending.py'}:Ending"
+    asked = []
+    monkeypatch.setattr(workers, "_run_workers", lambda *arguments: asked.append(arguments[2]) or [])
+    for attack in (spec, f"ensemble,attacks={spec}+noise,trials=1,denoising_steps=1", "noise"):
+        evaluate(build_plan(make_request(attacks=(attack,))), Store(tmp_path / "store"), QUIET)
+    assert asked == [[{}], [{}]], "one process, which has all that this one has; none for attacks of the package"
+    evaluate(build_plan(make_request(attacks=(spec,))), Store(tmp_path / "store"), QUIET)
+    assert len(asked) == 2, "nothing was missing"
+
+
 class ClosingFirst:
     """A process whose files are closed before its exit code is known, which is known once it was waited for."""
 
     def __init__(self, code):
         self.code, self.exitcode = code, None
         self.sentinel, self.held = os.pipe()
+        self.process, self.finished = self, not code
+        self.receiver, self.sender = Pipe(duplex=False)
+
+    def hear(self):
+        return False
 
     def close(self):
         os.close(self.held)
@@ -113,9 +156,13 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
 
 
 def test_what_a_process_cannot_do_is_handed_back_and_stops_the_others(make_request, tmp_path):
-    barrier, errors = Barrier(2), SimpleQueue()
-    workers._work(make_request(model=str(tmp_path / "nowhere")), tmp_path / "store", Share(1, 2), barrier, errors)
-    assert "Unknown model" in errors.get()
+    barrier, (receiver, sender) = Barrier(2), Pipe(duplex=False)
+    request = make_request(model=str(tmp_path / "nowhere"))
+    workers._work(request, tmp_path / "store", Share(1, 2), barrier, sender, quiet=True)
+    worker = workers._Worker(None, receiver)
+    assert worker.hear()
+    assert "Unknown model" in worker.error[0]
+    assert worker.error[1] == 2
     assert barrier.broken
 
 
