@@ -75,6 +75,10 @@ class AttackError(PluginError):
     """An attack raised, or returned something other than finite images of the batch's shape."""
 
 
+class InterferenceError(AttackError):
+    """An attack changed the model, torch or this package, which all attacks share."""
+
+
 class BudgetExceededError(AttackError):
     """An immunized image lies outside its attack's threat model."""
 

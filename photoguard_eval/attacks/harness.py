@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import Attack, AttackBatch, ThreatModel, declared_threat_model
 from photoguard_eval.attacks.budget import Perturbation, require_within_budget, round_within_budget
+from photoguard_eval.attacks.integrity import watched
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, ConfigurationError, PhotoguardError, described
+from photoguard_eval.errors import AttackError, ConfigurationError, InterferenceError, PhotoguardError, described
 from photoguard_eval.images import decode_png, encode_png, to_8bit
 
 if TYPE_CHECKING:
@@ -59,14 +60,17 @@ def immunize(
         ConfigurationError: If the editor repaints what a mask marks and the attack, which is told, is given none.
         AttackError: If the attack raises, returns anything but finite images of the batch's shape, or changes its
             threat model.
+        InterferenceError: If it changes what other attacks share; the model is not to be used any more.
         BudgetExceededError: If an image is outside of the threat model; the message names it and the excess.
     """
     threat_model = declared or declared_threat_model(attack)
     seen = batch.seen_by(threat_model)
     if threat_model.sees_mask and batch.editor.reads_mask:
         _require_masks(seen)
-    with meter:
+    with watched(attack.name, model), meter:
         images = _run(attack, model, seen.copied(), generators, threat_model)
+    if not meter.intact:
+        raise InterferenceError(f"The attack {attack.name!r} removed the hooks that count its cost. Leave them there.")
     _require_images(attack, images, batch)
     return [
         _finish(attack, threat_model, original, immunized, name)

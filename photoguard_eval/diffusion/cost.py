@@ -28,6 +28,7 @@ class CostMeter:
         decoder_gradients: Samples whose gradient went through the decoder: more than the former where several edits
             share one encoding.
         peak_memory_mib: Growth of the peak memory of the process, or of the GPU.
+        intact: Whether nothing took a hook away while it counted.
     """
 
     def __init__(self, model: LatentDiffusion) -> None:
@@ -44,6 +45,7 @@ class CostMeter:
         self.gradient_evaluations = 0
         self.decoder_gradients = 0
         self.peak_memory_mib = 0.0
+        self.intact = True
 
     def __enter__(self) -> CostMeter:
         self._reset()
@@ -64,6 +66,7 @@ class CostMeter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for handle in self._handles:
+            self.intact &= handle.id in (handle.hooks_dict_ref() or ())
             handle.remove()
         self._handles = []
         self._synchronize()

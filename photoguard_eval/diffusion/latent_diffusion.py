@@ -62,7 +62,12 @@ class LatentDiffusion:
 
     The weights are frozen; everything but the text encoder is differentiable with respect to its image or latents.
     Images are in [0, 1]; the model's own [-1, 1] does not leave this class.
+
+    Attributes:
+        DERIVED: What is derived from weights and configuration when it is first needed, and kept.
     """
+
+    DERIVED = ("_schedulers", "_gray", "_scale_and_shift", "downscale_factor", "size_multiple")
 
     def __init__(self, vae: Any, unet: Any, text: TextEncoder, scheduler_config: Any) -> None:
         """Put components of diffusers together and freeze them.
@@ -83,9 +88,15 @@ class LatentDiffusion:
         for encoder in text.encoders:
             encoder.eval().requires_grad_(False)
         self._scheduler_config = scheduler_config
+        self.forget()
+        self.kind: Kind = kind_of_unet(unet.config.in_channels, self.latent_channels)
+
+    def forget(self) -> None:
+        """Forget what was derived, which is derived again when it is needed."""
+        for name in self.DERIVED:
+            self.__dict__.pop(name, None)
         self._schedulers: dict[int, Any] = {}
         self._gray: dict[tuple[int, int], Posterior] = {}
-        self.kind: Kind = kind_of_unet(unet.config.in_channels, self.latent_channels)
 
     def checkpoint_gradients(self, enabled: bool = True) -> None:
         """Choose whether activations are kept for gradients, or computed again when a gradient needs them.

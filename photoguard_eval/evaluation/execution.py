@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, ModelError, message_of
+from photoguard_eval.errors import AttackError, InterferenceError, ModelError, message_of
 from photoguard_eval.evaluation.artifacts import ImmunizedFacts
 from photoguard_eval.evaluation.inputs import edit_settings, library_versions
 from photoguard_eval.evaluation.memory import (
@@ -214,10 +214,18 @@ class Evaluation:
                 lambda: self._sizes_of(method).immunize,
                 lambda batch: self._immunize_batch(attack, method, batch),
             )
+        except InterferenceError as error:
+            self._stop(attack, method, error)
+            # Whatever the attack made of the model, the next row gets one as it was loaded.
+            self._model = None
+            release_memory()
         except AttackError as error:
-            message = message_of(error)
-            failure = FailedAttack(attack=attack.label, editor=method.editor, error=message)
-            self.stop(StoppedAttack(failure, f"{attack.label} is stopped: {message}"))
+            self._stop(attack, method, error)
+
+    def _stop(self, attack: Plugin[Attack], method: Method, error: AttackError) -> None:
+        message = message_of(error)
+        failure = FailedAttack(attack=attack.label, editor=method.editor, error=message)
+        self.stop(StoppedAttack(failure, f"{attack.label} is stopped: {message}"))
 
     def _immunize_batch(self, attack: Plugin[Attack], method: Method, cells: Sequence[ImmunizeCell]) -> None:
         at_once = self._sizes_of(method).immunize
