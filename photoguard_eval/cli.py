@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.errors import ConfigurationError, PhotoguardError, StoreError, message_of
 from photoguard_eval.files import named_in_errors
 from photoguard_eval.surroundings import provide_home, spell_out_what_is_lacking
+from photoguard_eval.tracebacks import whole
 from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = options.run(options)
         sys.stdout.flush()
     except PhotoguardError as error:
-        print(f"photoguard-eval: {message_of(error)}", file=sys.stderr)
+        told = [f"photoguard-eval: {message_of(error)}", error.frames, whole(error) if options.debug else ""]
+        print("\n".join(filter(None, told)), file=sys.stderr)
         return error.exit_code
     except SystemExit as error:
         # Not of this package: a plug-in that asks to end the program must not pass for a command that was done.
@@ -115,6 +117,7 @@ def _add_run(commands: Any) -> None:
     parser = _command(commands, "run", "Evaluate attacks and write the leaderboard.", _run, **OPTIONS_FROM_FILES)
     _add_run_options(parser)
     _add_reports_option(parser)
+    parser.add_argument("--fail-fast", action="store_true", help="end the run at the first attack that fails")
     parser.add_argument("--json", action="store_true", help="print the leaderboard's rows as JSON")
 
 
@@ -268,6 +271,7 @@ def _add_info(commands: Any) -> None:
 
 def _command(commands: Any, name: str, description: str, run: Any, **given: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description, **given)
+    parser.add_argument("--debug", action="store_true", help="show whole tracebacks of what fails")
     parser.set_defaults(run=run)
     return parser
 
@@ -409,6 +413,7 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from photoguard_eval.evaluation.execution import OnFailure
     from photoguard_eval.evaluation.gate import check_if_comparable
     from photoguard_eval.evaluation.plan import build_plan
     from photoguard_eval.evaluation.progress import Progress
@@ -420,7 +425,7 @@ def _run(options: argparse.Namespace) -> int:
     plan = build_plan(make_request(options))
     require_writable(options.reports, "--reports")
     store = Store(options.store)
-    result, _ = evaluate(plan, store, Progress(quiet=options.quiet))
+    result, _ = evaluate(plan, store, Progress(quiet=options.quiet), OnFailure(options.fail_fast, options.debug))
     report = check_if_comparable(result)
     images = StoreImages(plan.dataset.path, store.image)
     paper_rows = not plan.embedded_model

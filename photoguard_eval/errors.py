@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from typing import Self
 
 PAGE = 2000
 """Characters that are shown at most of a text that a plug-in wrote."""
@@ -19,9 +20,20 @@ LINES = 40
 
 
 class PhotoguardError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and mend.
+
+    Attributes:
+        exit_code: What the command ends with.
+        frames: Where in a plug-in's own code it arose, a line for each call; "" where no plug-in raised it.
+    """
 
     exit_code = 2
+    frames = ""
+
+    def at(self, frames: str) -> Self:
+        """Say where in a plug-in's code it arose, and return the error."""
+        self.frames = frames
+        return self
 
 
 class ConfigurationError(PhotoguardError):

@@ -52,6 +52,8 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="the baseline (default: your own below ./baselines, else the one that the package carries)",
     )
+    add("fail-fast", action="store_true", help="end the run at the first attack that fails")
+    add("debug", action="store_true", help="show whole tracebacks of attacks that fail")
     add("bless", action="store_true", help="record the results as the new baseline, and say where (see --baseline)")
 
 

@@ -18,6 +18,7 @@ import pytest
 from photoguard_eval.attacks import Attack
 from photoguard_eval.errors import PhotoguardError, UnfinishedError, message_of
 from photoguard_eval.evaluation.claims import SIMILARITY_TABLES, claim_id
+from photoguard_eval.evaluation.execution import OnFailure
 from photoguard_eval.evaluation.gate import bless, check
 from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, parse_settings
@@ -106,9 +107,10 @@ class BenchRun:
             found = self.store.result(self.plan.id)
             if found is not None:
                 return found
+        on_failure = OnFailure(option(self.config, "fail-fast"), option(self.config, "debug"))
         with self._uncaptured():
             # Within, so that progress goes to the real standard error.
-            result, self.computed = evaluate(self.plan, self.store, Progress())
+            result, self.computed = evaluate(self.plan, self.store, Progress(), on_failure)
         return result
 
     @cached_property

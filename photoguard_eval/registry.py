@@ -40,10 +40,15 @@ from photoguard_eval.errors import (
     UnknownNameError,
     described,
 )
+from photoguard_eval.file_reads import argument_inputs, data_files, declared_inputs, files_read
 from photoguard_eval.files import canonical_json, sha256_of_file, sha256_of_json
 from photoguard_eval.source_code import PACKAGE, source_files
+from photoguard_eval.tracebacks import own_frames
 
 T = TypeVar("T")
+
+_READ_AT_IMPORT: set[str] = set()
+"""What was opened while modules of plug-ins were imported: a module is imported once, and used often."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Plugin(Generic[T]):
         name: The name the class gives itself.
         label: Its name and the arguments that the spec gave: the plug-in's name on the board.
         arguments: Every argument of the constructor, defaults included, as JSON values.
-        inputs: Hashes of the files that it reads besides, by what they are; from its attribute `inputs`.
+        inputs: Hashes of the files that it reads, by what they are: arguments that are files, those that its attribute
+            `inputs` names, and those of its folder that it opened when it was imported or built.
         source: Where it came from: "photoguard_eval", "<distribution> <version>", a module or a file.
         fingerprint: SHA-256 of the source files of its class and the classes that it derives from, and of the modules
             of the same project that they import; see `source_files`.
@@ -76,6 +82,24 @@ class Plugin(Generic[T]):
     declared: Any = None
     foreign: bool = False
     left_out: tuple[str, ...] = ()
+
+    def undeclared(self, read: set[str]) -> list[str]:
+        """Say which of the files that were read while it worked decide what it does, and are not in its inputs.
+
+        Args:
+            read: Paths.
+
+        Returns:
+            A warning for each.
+        """
+        known = set(self.inputs.values())
+        files = data_files(read, type(self.instance))
+        return [
+            f"{self.label} reads {name}, which does not count in its results: a changed file would go unnoticed. Name "
+            "it in `inputs` of the class."
+            for name, path in files.items()
+            if sha256_of_file(path) not in known
+        ]
 
     @property
     def runs_foreign_code(self) -> bool:
@@ -208,12 +232,14 @@ class Registry(Generic[T]):
                 f"{self.kind.capitalize()} {name!r} needs {', '.join(missing)}; write {name},{missing[0]}=…"
             )
         try:
-            instance = factory(**converted)
+            with files_read() as read:
+                instance = factory(**converted)
             declared = self._declare(instance) if self._declare else None
         except (PhotoguardError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            raise PluginError(f"{self.kind.capitalize()} {name!r} could not be built: {described(error)}.") from error
+            message = f"{self.kind.capitalize()} {name!r} could not be built: {described(error)}."
+            raise PluginError(message).at(own_frames(error, factory.__module__)) from error
         values = {key: converted.get(key, argument.default) for key, argument in arguments.items()}
         recorded = {key: _jsonable(value) for key, value in values.items()}
         try:
@@ -227,7 +253,7 @@ class Registry(Generic[T]):
             name=name,
             label=label,
             arguments=recorded,
-            inputs=dict(getattr(instance, "inputs", {})),
+            inputs=_inputs_of(instance, values, read),
             source=entry.source,
             fingerprint=_fingerprint(factory),
             instance=instance,
@@ -292,14 +318,16 @@ class Registry(Generic[T]):
         distribution = entry_point.dist
         source = f"{distribution.name} {distribution.version}" if distribution else entry_point.value
         try:
-            factory = entry_point.load()
+            with files_read() as read:
+                factory = entry_point.load()
+            _READ_AT_IMPORT.update(read)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise PluginError(
                 f"The {self.kind} {name!r} of {source} could not be loaded: {described(error)}. Mend or uninstall that "
                 "package."
-            ) from error
+            ).at(own_frames(error, entry_point.value)) from error
         self._require_plugin_class(factory, entry_point.value)
         existing = self._entries.get(name)
         if existing is not None and _identity(existing.factory) != _identity(factory):
@@ -332,6 +360,16 @@ def _convert(value: Any, annotation: Any, owner: str, key: str) -> Any:
         raise ConfigurationError(f"{key}={value!r} does not fit {owner}: {error.errors()[0]['msg']}.") from error
 
 
+def _inputs_of(instance: Any, values: Mapping[str, Any], read: set[str]) -> dict[str, str]:
+    factory = type(instance)
+    declared = declared_inputs(instance)
+    inputs = {**argument_inputs(values, folders=not declared), **declared}
+    known = set(inputs.values())
+    opened = data_files(read | _READ_AT_IMPORT, factory)
+    hashes = {f"content of {name}": sha256_of_file(path) for name, path in opened.items()}
+    return {**{name: value for name, value in hashes.items() if value not in known}, **inputs}
+
+
 def _jsonable(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
 
@@ -352,7 +390,10 @@ def _fingerprint(factory: type) -> str:
 
 def _load_module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with files_read() as read:
+            module = importlib.import_module(name)
+        _READ_AT_IMPORT.update(read)
+        return module
     except ModuleNotFoundError as error:
         raise PluginError(
             f"There is no module {error.name!r} (looking for {name!r}). Install it, or give the path of a file "
@@ -361,7 +402,8 @@ def _load_module(name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise PluginError(f"The module {name!r} could not be imported: {described(error)}.") from error
+        message = f"The module {name!r} could not be imported: {described(error)}."
+        raise PluginError(message).at(own_frames(error, name)) from error
 
 
 def _load_file(name: str) -> ModuleType:
@@ -380,10 +422,13 @@ def _load_file(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
     try:
-        specification.loader.exec_module(module)
+        with files_read() as read:
+            specification.loader.exec_module(module)
+        _READ_AT_IMPORT.update(read)
     except BaseException as error:
         del sys.modules[module_name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise PluginError(f"{name} could not be imported: {described(error)}.") from error
+        message = f"{name} could not be imported: {described(error)}."
+        raise PluginError(message).at(own_frames(error, module_name)) from error
     return module

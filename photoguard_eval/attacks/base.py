@@ -162,8 +162,11 @@ class Attack(ABC):
             files are measured as they are.
         gradient_through: What of the model its gradient passes through, which decides how much memory it takes.
         gradient_evaluations: Gradients with respect to an image that it takes for one image.
-        inputs: SHA-256 of each file that it reads, by what the file is to it, so that a changed file is a changed
-            attack.
+        inputs: Each file that it reads, by what the file is to it: its path, or the SHA-256 of its content. A changed
+            file is then a changed attack. Arguments that are files, and files beside its module that are opened when it
+            is imported or built, count by themselves; one that `perturb` reads has to be named here::
+
+                inputs = {"levels": Path(__file__).with_name("levels.txt")}
     """
 
     name: ClassVar[str]
@@ -175,7 +178,7 @@ class Attack(ABC):
     guarded: ClassVar[bool] = True
     gradient_through: str = "nothing"
     gradient_evaluations: int = 0
-    inputs: Mapping[str, str] = MappingProxyType({})
+    inputs: Mapping[str, str | Path] = MappingProxyType({})
 
     def __init__(self, *, epsilon: float = DEFAULT_EPSILON, norm: Norm = "linf") -> None:
         """Set the budget.

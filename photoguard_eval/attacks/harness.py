@@ -9,8 +9,16 @@ from photoguard_eval.attacks.base import Attack, AttackBatch, ThreatModel, decla
 from photoguard_eval.attacks.budget import Perturbation, require_within_budget, round_within_budget
 from photoguard_eval.attacks.integrity import watched
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, ConfigurationError, InterferenceError, PhotoguardError, described
+from photoguard_eval.errors import (
+    AttackError,
+    ConfigurationError,
+    InterferenceError,
+    PhotoguardError,
+    described,
+    message_of,
+)
 from photoguard_eval.images import decode_png, encode_png, to_8bit
+from photoguard_eval.tracebacks import own_frames
 
 if TYPE_CHECKING:
     import torch
@@ -101,11 +109,13 @@ def _run(
     except (AttackError, torch.OutOfMemoryError, KeyboardInterrupt):
         raise
     except PhotoguardError as error:
-        raise AttackError(f"The attack {attack.name!r} cannot run: {error}") from error
+        frames = own_frames(error, type(attack).__module__)
+        raise AttackError(f"The attack {attack.name!r} cannot run: {message_of(error)}").at(frames) from error
     except BaseException as error:
+        frames = own_frames(error, type(attack).__module__)
         raise AttackError(
             f"The attack {attack.name!r} raised {described(error)}. Mend the attack; the others go on."
-        ) from error
+        ).at(frames) from error
 
 
 def _require_unchanged(attack: Attack, threat_model: ThreatModel) -> None:

@@ -59,7 +59,8 @@ def watched(name: str, model: LatentDiffusion) -> Iterator[None]:
     except Exception as error:
         changes = _changes(model, model_before, process_before)
         if changes:
-            raise InterferenceError(f"{message_of(error)} {_sentence(name, changes)}") from (error.__cause__ or error)
+            both = InterferenceError(f"{message_of(error)} {_sentence(name, changes)}")
+            raise both.at(getattr(error, "frames", "")) from (error.__cause__ or error)
         raise
     changes = _changes(model, model_before, process_before)
     if changes:

@@ -7,8 +7,10 @@ with `StableDiffusionInpaintPipeline` and `StableDiffusionImg2ImgPipeline` on th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -161,12 +163,14 @@ class Editor(ABC):
         reads_settings: Names of the settings that its edits depend on; it is given the others at their defaults, and
             what was computed with one value of these counts for all.
         kinds: What kinds of checkpoints it runs on.
+        inputs: Files that it reads, see `photoguard_eval.attacks.Attack`: a changed file is a changed editor.
     """
 
     name: ClassVar[str]
     reads_mask: ClassVar[bool]
     reads_settings: ClassVar[frozenset[str]] = frozenset(EditSettings.model_fields)
     kinds: ClassVar[tuple[Kind, ...]] = ("inpainting", "text-to-image")
+    inputs: Mapping[str, str | Path] = MappingProxyType({})
 
     def require_kind(self, kind: Kind) -> None:
         """Check that the editor runs on a kind of checkpoint.

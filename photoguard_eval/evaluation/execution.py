@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from photoguard_eval.attacks import Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import AttackError, InterferenceError, ModelError, message_of
+from photoguard_eval.errors import AttackError, InterferenceError, ModelError, UnfinishedError, message_of
 from photoguard_eval.evaluation.artifacts import ImmunizedFacts
 from photoguard_eval.evaluation.inputs import edit_settings, library_versions
 from photoguard_eval.evaluation.memory import (
@@ -52,10 +52,12 @@ from photoguard_eval.evaluation.results import (
 from photoguard_eval.evaluation.scoring import Scorer
 from photoguard_eval.evaluation.statistics import summarize
 from photoguard_eval.evaluation.store import Store, damaged_meanwhile
+from photoguard_eval.file_reads import files_read
 from photoguard_eval.images import decode_png, encode_png, require_multiple, to_8bit
 from photoguard_eval.masks import require_latent_mask
 from photoguard_eval.randomness import CaseGenerators
 from photoguard_eval.registry import Plugin
+from photoguard_eval.tracebacks import whole
 from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -74,6 +76,22 @@ class Share:
 
     index: int = 0
     count: int = 1
+
+
+@dataclass(frozen=True)
+class OnFailure:
+    """What is done about an attack that fails.
+
+    Attributes:
+        fail_fast: Whether the run ends there; else the attack is stopped alone.
+        debug: Whether the whole traceback is reported, and not only the attack's own part.
+    """
+
+    fail_fast: bool = False
+    debug: bool = False
+
+
+STOP_ALONE = OnFailure()
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,7 @@ class Evaluation:
         store: Where artifacts are.
         progress: Where to report.
         share: What of the work is this process's.
+        on_failure: What is done about an attack that fails.
         computed: How many cells this run computed; 0 when all of them were in the store.
     """
 
@@ -105,9 +124,11 @@ class Evaluation:
     store: Store
     progress: Progress
     share: Share = Share()
+    on_failure: OnFailure = STOP_ALONE
     computed: int = 0
     _model: LatentDiffusion | None = None
     _stopped: dict[str, StoppedAttack] = field(default_factory=dict)
+    _warnings: list[str] = field(default_factory=list)
     _sizes: dict[tuple[str, str], BatchSizes] | None = None
     _started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     _clock: float = field(default_factory=time.monotonic)
@@ -155,11 +176,19 @@ class Evaluation:
         Args:
             stopped: The attack, which failed here or in another process.
             report: Whether to report it.
+
+        Raises:
+            UnfinishedError: If the run is to end at the first attack that fails.
         """
-        if stopped.failure.attack not in self._stopped:
-            self._stopped[stopped.failure.attack] = stopped
+        failure = stopped.failure
+        if failure.attack not in self._stopped:
+            self._stopped[failure.attack] = stopped
             if report:
                 self.progress.say(stopped.report)
+            if self.on_failure.fail_fast:
+                raise UnfinishedError(
+                    f"{failure.attack} failed, and the run was to end there. What was finished is kept. {failure.error}"
+                )
 
     def missing(self) -> int:
         """Return how many images the store lacks."""
@@ -214,31 +243,41 @@ class Evaluation:
                 lambda: self._sizes_of(method).immunize,
                 lambda batch: self._immunize_batch(attack, method, batch),
             )
-        except InterferenceError as error:
-            self._stop(attack, method, error)
-            # Whatever the attack made of the model, the next row gets one as it was loaded.
-            self._model = None
-            release_memory()
         except AttackError as error:
+            if isinstance(error, InterferenceError):
+                # Whatever the attack made of the model, the next row gets one as it was loaded.
+                self._model = None
+                release_memory()
             self._stop(attack, method, error)
 
     def _stop(self, attack: Plugin[Attack], method: Method, error: AttackError) -> None:
         message = message_of(error)
         failure = FailedAttack(attack=attack.label, editor=method.editor, error=message)
-        self.stop(StoppedAttack(failure, f"{attack.label} is stopped: {message}"))
+        report = [f"{attack.label} is stopped: {message}", error.frames]
+        if self.on_failure.debug:
+            report.append(whole(error))
+        self.stop(StoppedAttack(failure, "\n".join(filter(None, report))))
 
     def _immunize_batch(self, attack: Plugin[Attack], method: Method, cells: Sequence[ImmunizeCell]) -> None:
         at_once = self._sizes_of(method).immunize
         batch = attack_batch(self.model, cells, self.plan.editors[method.editor], at_once)
         meter = CostMeter(self.model)
         generators = CaseGenerators.from_seeds([cell.seed for cell in cells])
-        finished = immunize(attack.instance, self.model, batch, generators, meter, attack.declared)
+        with files_read() as read:
+            finished = immunize(attack.instance, self.model, batch, generators, meter, attack.declared)
+        self._warn_of(attack, read)
         cost = Cost(**meter.cost(len(cells)), batch_size=len(cells))
         for cell, immunized in zip(cells, finished, strict=True):
             change = immunized.perturbation
             facts = ImmunizedFacts(linf_levels=change.linf_levels, rms_levels=change.rms_levels, cost=cost)
             self.store.put_image(cell.key, immunized.png, facts.model_dump(mode="json"))
             self.computed += 1
+
+    def _warn_of(self, attack: Plugin[Attack], read: set[str]) -> None:
+        for warning in attack.undeclared(read):
+            if warning not in self._warnings:
+                self._warnings.append(warning)
+                self.progress.say(warning)
 
     def edit(self, method: Method) -> None:
         """Compute the edits of a method that the store lacks."""

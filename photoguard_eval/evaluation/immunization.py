@@ -15,6 +15,7 @@ from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs
 from photoguard_eval.evaluation.photographs import Photograph
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.records import Facts, Records
+from photoguard_eval.file_reads import files_read
 from photoguard_eval.files import remove_stale_temporaries, sha256_of_bytes, sha256_of_file, write_atomically
 from photoguard_eval.images import require_multiple
 from photoguard_eval.masks import require_latent_mask
@@ -106,9 +107,15 @@ def immunize_photographs(
     todo = [photograph for photograph in photographs if photograph.name not in finished]
     if records is not None:
         records.claim(photograph.name for photograph in todo)
+    warned: list[str] = []
     with progress.stage(f"{recipe.attack.label}: immunize", len(todo)) as stage:
         for photograph in todo:
-            facts = _immunize_one(photograph, inputs[photograph.name], model)
+            with files_read() as read:
+                facts = _immunize_one(photograph, inputs[photograph.name], model)
+            for warning in recipe.attack.undeclared(read):
+                if warning not in warned:
+                    warned.append(warning)
+                    progress.say(warning)
             finished[photograph.name] = {**facts, "key": keys[photograph.name]}
             if records is not None:
                 records.add(photograph.name, finished[photograph.name])

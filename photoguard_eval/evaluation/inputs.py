@@ -29,6 +29,7 @@ ATTACK_CODE = (
     "attacks/perturbation_network.py",
     "attacks/repetition.py",
     "attacks/harness.py",
+    "attacks/integrity.py",
     "attacks/targets.py",
 )
 """Besides the files of an attack's class and of those it derives from."""
@@ -83,7 +84,7 @@ class Editing:
             "placement": vars(self.placement),
             "machine": platform.machine(),
             "libraries": library_versions(EDIT_LIBRARIES),
-            "editor": [self.editor.name, self.editor.fingerprint, settings.model_dump(mode="json")],
+            "editor": [self.editor.name, self.editor.inputs, self.editor.fingerprint, settings.model_dump(mode="json")],
         }
 
 

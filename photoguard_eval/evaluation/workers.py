@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoguard_eval.errors import ModelError, PhotoguardError, UnfinishedError, message_of
-from photoguard_eval.evaluation.execution import Evaluation, Share, StoppedAttack
+from photoguard_eval.evaluation.execution import STOP_ALONE, Evaluation, OnFailure, Share, StoppedAttack
 from photoguard_eval.evaluation.plan import EvaluationRequest, Plan, build_plan, notes_on
 from photoguard_eval.evaluation.progress import Progress
 from photoguard_eval.evaluation.results import EvaluationResult, FailedAttack
@@ -45,7 +45,9 @@ class WorkerError(UnfinishedError):
         self.exit_code = exit_code
 
 
-def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationResult, int]:
+def evaluate(
+    plan: Plan, store: Store, progress: Progress, on_failure: OnFailure = STOP_ALONE
+) -> tuple[EvaluationResult, int]:
     """Compute what the store lacks of a plan, in as many processes as it asks for, and put the result together.
 
     Attacks of others never run in this process: one of them may end the process that it runs in.
@@ -54,6 +56,7 @@ def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationRe
         plan: What to run.
         store: Where artifacts are.
         progress: Where to report.
+        on_failure: What is done about an attack that fails.
 
     Returns:
         The result, and how many cells were computed.
@@ -62,7 +65,7 @@ def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationRe
         PhotoguardError: See `Evaluation.run`; or if a process failed. Everything that was finished stays in the store.
     """
     remove_stale_temporaries(store.path)
-    evaluation = Evaluation(plan, store, progress)
+    evaluation = Evaluation(plan, store, progress, on_failure=on_failure)
     for attack in plan.attacks:
         for note in notes_on(attack, plan.preset):
             progress.say(note)
@@ -75,7 +78,7 @@ def evaluate(plan: Plan, store: Store, progress: Progress) -> tuple[EvaluationRe
         if len(environments) > 1:
             plan.clip.require()
             progress.say(f"{len(environments)} processes share {missing} images; the first reports its part.")
-        for index, stopped in _run_workers(plan.request, store.path, environments, progress.quiet):
+        for index, stopped in _run_workers(plan.request, store.path, environments, progress.quiet, on_failure):
             evaluation.stop(stopped, report=index > 0)
         evaluation.computed = missing - evaluation.missing()
     return evaluation.run(), evaluation.computed
@@ -160,7 +163,11 @@ class _Worker:
 
 
 def _run_workers(
-    request: EvaluationRequest, store: Path, environments: Sequence[Mapping[str, str]], quiet: bool
+    request: EvaluationRequest,
+    store: Path,
+    environments: Sequence[Mapping[str, str]],
+    quiet: bool,
+    on_failure: OnFailure,
 ) -> list[tuple[int, StoppedAttack]]:
     """Run the processes, and return the attacks that failed in them, with the number of the process."""
     import multiprocessing
@@ -175,7 +182,7 @@ def _run_workers(
         with _environment(environment):
             process = context.Process(
                 target=_work,
-                args=(replace(request, workers=1), store, share, barrier, sender, quiet or index > 0),
+                args=(replace(request, workers=1), store, share, barrier, sender, quiet or index > 0, on_failure),
                 daemon=True,
             )
             process.start()
@@ -245,7 +252,13 @@ def _end_with_parent() -> None:
 
 
 def _work(
-    request: EvaluationRequest, store: Path, share: Share, barrier: Barrier, sender: Connection, quiet: bool
+    request: EvaluationRequest,
+    store: Path,
+    share: Share,
+    barrier: Barrier,
+    sender: Connection,
+    quiet: bool,
+    on_failure: OnFailure = STOP_ALONE,
 ) -> None:
     """Do a share of the work: first all images, since an edit may need one that another process immunizes."""
     from threading import BrokenBarrierError, Thread
@@ -256,7 +269,7 @@ def _work(
         sender.send_bytes(json.dumps(words).encode())
 
     try:
-        evaluation = Evaluation(build_plan(request), Store(store), Progress(quiet=quiet), share)
+        evaluation = Evaluation(build_plan(request), Store(store), Progress(quiet=quiet), share, on_failure)
         for method in evaluation.plan.methods:
             say("runs", method.attack.label if method.attack else "")
             evaluation.immunize(method)

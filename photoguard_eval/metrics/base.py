@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import MetricError
@@ -81,6 +83,7 @@ class Metric(ABC):
         table: Where the paper reports it; "" for measures of this benchmark.
         weights: Weights that not every machine has; where they are missing the metric is left out, and its values are
             never compared with a baseline. None for a metric that needs none.
+        inputs: Files that it reads, see `photoguard_eval.attacks.Attack`: a changed file is a changed metric.
     """
 
     name: ClassVar[str]
@@ -94,6 +97,7 @@ class Metric(ABC):
     source: ClassVar[str]
     table: ClassVar[PaperTable] = ""
     weights: ClassVar[HubWeights | None] = None
+    inputs: Mapping[str, str | Path] = MappingProxyType({})
 
     @classmethod
     def missing(cls) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from photoguard_eval.registry import Registry
@@ -19,10 +22,12 @@ class Purifier(ABC):
     Attributes:
         name: Identifier on the command line, without commas, colons, slashes and spaces.
         differentiable: Whether a gradient passes through that says something about its input.
+        inputs: Files that it reads, see `photoguard_eval.attacks.Attack`: a changed file is a changed purifier.
     """
 
     name: ClassVar[str]
     differentiable: ClassVar[bool]
+    inputs: Mapping[str, str | Path] = MappingProxyType({})
 
     @abstractmethod
     def purify(self, images: torch.Tensor, generators: CaseGenerators) -> torch.Tensor:
