@@ -15,7 +15,10 @@ FLOOR = "noise"
 """The attack whose rows are the floor: it must not move to either side."""
 
 CASE_TOLERANCE = 0.005
-"""How far the mean over the cases may move to the worse side, of the metric's scale (`Metric.scale`)."""
+"""How far the mean over the cases may move to the worse side, of the metric's scale (`Metric.scale`).
+
+Batches of 5 images instead of 12 moved no mean of the preset `ci` by more than 0.0015 of the scale.
+"""
 
 FLOOR_TOLERANCE = 0.01
 """How far the mean of a row without an attack's gradient may move to either side, of the metric's scale."""
