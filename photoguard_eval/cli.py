@@ -469,6 +469,7 @@ def _immunize(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
     from photoguard_eval.evaluation.immunization import AT_ONCE_ON_PROCESSOR, Recipe, immunize_photographs
     from photoguard_eval.evaluation.inputs import Editing
+    from photoguard_eval.evaluation.native_size import require_workable_size
     from photoguard_eval.evaluation.photographs import find_photographs
     from photoguard_eval.evaluation.plan import create_attack, notes_on
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
@@ -494,10 +495,11 @@ def _immunize(options: argparse.Namespace) -> int:
     images = [photograph.image for photograph in photographs]
     _warn_of_size(identity, images)
     _say_what_is_left_out(found)
-    require_memory(
-        Workload(editing, attack.instance, options.checkpointing, AT_ONCE_ON_PROCESSOR if not options.gpu else 1),
-        {str(image): read_size(image) for image in images},
-    )
+    sizes = {str(image): read_size(image) for image in images}
+    at_once = AT_ONCE_ON_PROCESSOR if not options.gpu else 1
+    require_memory(Workload(editing, attack.instance, options.checkpointing, at_once), sizes)
+    if attack.instance.gradient_evaluations:
+        require_workable_size(identity, sizes)
     for photograph in photographs:
         photograph.read()
     _say_colours(images)
@@ -524,6 +526,7 @@ def _edit(options: argparse.Namespace) -> int:
 
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
     from photoguard_eval.evaluation.inputs import Editing
+    from photoguard_eval.evaluation.native_size import require_workable_size
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
     from photoguard_eval.evaluation.processor_memory import Workload, require_memory
     from photoguard_eval.image_files import read_size
@@ -541,7 +544,9 @@ def _edit(options: argparse.Namespace) -> int:
     instance = plugin.instance
     _warn_of_size(identity, [options.image])
     workload = Workload(Editing(identity, _placement(options), plugin, settings))
-    require_memory(workload, {str(options.image): read_size(options.image)})
+    sizes = {str(options.image): read_size(options.image)}
+    require_memory(workload, sizes)
+    require_workable_size(identity, sizes)
     image, mask = _read_inputs(options)
     original = image if options.original is None else read_image(options.original)
     require_same_size(image, original, str(options.original))
@@ -604,7 +609,7 @@ def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tenso
 
 def _warn_of_size(model: ModelIdentity, images: Sequence[Path]) -> None:
     """Say where images are not such as a model knows: whoever immunizes a photograph must not believe it protected."""
-    from photoguard_eval.evaluation.plan import is_far_from_native
+    from photoguard_eval.evaluation.native_size import is_far_from_native
     from photoguard_eval.image_files import read_size
 
     far = [(path, size) for path in images if is_far_from_native(model, size := read_size(path))]

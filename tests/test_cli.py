@@ -150,6 +150,19 @@ def test_a_photograph_is_not_believed_to_be_protected_by_a_model_of_small_drawin
     assert "was trained" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["immunize"], ["edit", "--prompt", "a dog"]])
+def test_an_image_that_a_model_would_work_on_for_hours_is_refused_before_it_is_loaded(
+    tmp_path, capsys, monkeypatch, command
+):
+    monkeypatch.setattr("photoguard_eval.diffusion.load_model", None)
+    monkeypatch.setattr("photoguard_eval.evaluation.processor_memory.available_memory", lambda: None)
+    Image.new("RGB", (300, 240)).save(tmp_path / "large.png")
+    name, *options = command
+    assert main([name, str(tmp_path / "large.png"), "-o", str(tmp_path / "out.png"), *options]) == 2
+    assert "large.png is 300 × 240" in (said := capsys.readouterr().err)
+    assert "Resize it to about 64 pixels first" in said
+
+
 @pytest.fixture
 def photographs(tmp_path):
     """A folder of three images, one of them a JPEG, and a folder of their masks."""

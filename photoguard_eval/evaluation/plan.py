@@ -7,7 +7,6 @@ loading a model, a finished cell is never computed again, and a changed one neve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -28,6 +27,7 @@ from photoguard_eval.diffusion import (
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.evaluation.artifacts import EditFacts, Facts, ImmunizedFacts
 from photoguard_eval.evaluation.inputs import Editing, ImmunizeInputs, Placement, edit_key
+from photoguard_eval.evaluation.native_size import is_far_from_native
 from photoguard_eval.evaluation.presets import DEFAULT_ATTACKS, Preset, find_preset
 from photoguard_eval.evaluation.results import REFERENCES, row_label
 from photoguard_eval.evaluation.seeds import EditSeeds, choose_seeds, reroll_seed
@@ -39,9 +39,6 @@ from photoguard_eval.registry import Plugin
 EMBEDDED_DATASET = "emoji-scenes"
 DEFAULT_DATASET = "photos"
 DEFAULT_PRESET = "ci"
-
-LARGEST_RESIZING = 1.6
-"""How far images may be from the size that a model was trained on; Stable Diffusion 1 still draws at 768 pixels."""
 
 
 @dataclass(frozen=True)
@@ -298,14 +295,6 @@ def _require_native_size(model: ModelIdentity, dataset: Dataset, cases: Sequence
                 f"{width} × {height}. Make a copy of the dataset at its size with `photoguard-eval dataset resize "
                 f"{dataset.name} {dataset.name}-{native} --side {native}`, and give that with --dataset."
             )
-
-
-def is_far_from_native(model: ModelIdentity, size: tuple[int, int]) -> bool:
-    """Tell whether images of a size, height and width, are not such as a model was trained on."""
-    if not model.native_size:
-        return False
-    resizing = math.sqrt(size[0] * size[1]) / model.native_size
-    return not 1 / LARGEST_RESIZING <= resizing <= LARGEST_RESIZING
 
 
 def _is_embedded(model: ModelIdentity) -> bool:
