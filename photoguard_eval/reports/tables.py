@@ -252,7 +252,8 @@ def _left_out_note(result: EvaluationResult) -> list[str]:
     ]
     if not left_out:
         return []
-    return [f"{', '.join(left_out)}: left out, since a set of {n} edits is too small to be compared by it."]
+    edits = "one edit" if n == 1 else f"{n} edits"
+    return [f"{', '.join(left_out)}: left out, since a set of {edits} is too small to be compared by it."]
 
 
 def _prompt_table(result: EvaluationResult, editor: str) -> Table:

@@ -49,7 +49,10 @@ def test_a_single_case_has_a_report(few):
     assert not OF_SETS & {metric.name for metric in result.metrics}
     assert all(not OF_SETS & set(method.metrics) for method in result.methods)
     text = terminal_report(result, check(result))
-    assert "FID, Precision, Recall, KID: left out, since they compare sets of images and n = 1." in unwrapped(text)
+    assert (
+        "FID, Precision, Recall, KID: left out, since a set of one edit is too small to be compared by it."
+        in unwrapped(text)
+    )
     assert not re.search(r"± \d", text)
 
 
