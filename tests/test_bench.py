@@ -158,6 +158,7 @@ def test_gpu_without_cuda_is_an_error_not_a_skip(bench):
     assert "--gpu needs a CUDA device" in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_processes_of_a_session_evaluate_once_and_end_with_one_board(bench, baseline, tmp_path):
     log = tmp_path / "log"
     (tmp_path / "counts.py").write_text(

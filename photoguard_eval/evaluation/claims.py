@@ -74,7 +74,7 @@ COMPARISONS = (
     ),
 )
 
-PROMPT_CLAIM = "diffusion-lowers-prompt-similarity"
+PROMPT_CLAIM = "diffusion-lowers-unselected-prompt-similarity"
 PROMPT_STATEMENT = (
     "The diffusion attack lowers the similarity of the edit to the prompt, measured against edits of the unprotected "
     "image with another seed"

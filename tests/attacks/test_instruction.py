@@ -21,7 +21,9 @@ def model():
     return tiny_model(input_channels=8)
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(
+    "spec", [pytest.param(spec, marks=[pytest.mark.slow] if "repetitions" in spec else []) for spec in SPECS]
+)
 def test_each_attack_lowers_its_objective(model, spec):
     attack = ATTACKS.create(f"{spec},steps={SPECS[spec]}").instance
     editor, images = EDITORS.create("instruct").instance, random_images(2) * 0.5 + 0.25

@@ -69,6 +69,7 @@ def test_an_added_attack_takes_its_own_cells(make_request, finished):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_shortened_by_its_members(make_request, tmp_path, monkeypatch):
     from photoguard_eval.attacks.encoder import EncoderAttack
 
@@ -105,6 +106,7 @@ def test_a_forecast_comes_true(make_request, tmp_path):
     assert min(errors) < 0.4, errors
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_a_run_would_take(small_dataset, tmp_path, capsys):
     arguments = ["plan", "--preset", "smoke", "--dataset", str(small_dataset), "--attack", "noise", "--quiet"]
     store = ["--store", str(tmp_path / "store")]

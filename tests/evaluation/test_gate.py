@@ -135,7 +135,7 @@ def test_margins_have_the_direction_of_the_claim(result):
 
 def test_similarity_to_the_prompt_is_compared_with_seeds_that_no_search_has_chosen(result):
     """The seeds of the other rows are the best for the originals: against these any edit would seem to fall behind."""
-    name = "diffusion-lowers-prompt-similarity/clip_similarity/img2img"
+    name = "diffusion-lowers-unselected-prompt-similarity/clip_similarity/img2img"
     (claim,) = (claim for claim in evaluate_claims(result) if claim.id == name)
     reroll, original, diffusion = (
         row.metrics["clip_similarity"].mean
@@ -247,7 +247,7 @@ def test_attacks_are_compared_at_one_budget(result):
 
     assert compared(with_epsilon(result, ["noise"], 0.01)) == {
         "diffusion-beats-encoder",
-        "diffusion-lowers-prompt-similarity",
+        "diffusion-lowers-unselected-prompt-similarity",
     }
     everything = {claim.id for claim in evaluate_claims(result)}
     smaller = with_epsilon(result, ["noise", "encoder", "diffusion"], 0.01)

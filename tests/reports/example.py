@@ -254,7 +254,7 @@ def make_gate(*, thresholds: tuple[ThresholdOutcome, ...] = (), baseline: str = 
         claim("encoder-beats-noise", "ssim", "inpaint", 0.3),
         claim("encoder-beats-noise", "fid", "inpaint", 88.75, error=None),
         claim("encoder-beats-noise", "ssim", "img2img", -0.3),
-        claim("diffusion-lowers-prompt-similarity", "clip_similarity", "inpaint", 0.12),
+        claim("diffusion-lowers-unselected-prompt-similarity", "clip_similarity", "inpaint", 0.12),
     )
     return GateReport(baseline=baseline, claims=claims, thresholds=thresholds)
 

@@ -58,7 +58,7 @@ def test_margins_have_their_standard_error_and_set_metrics_none(result, gate):
     }
     assert [column.label for column in table.header[1:]] == [
         "encoder beats noise",
-        "diffusion lowers prompt similarity",
+        "diffusion lowers unselected prompt similarity",
     ]
     assert "encoder beats noise: Statement of encoder-beats-noise." in table.notes
 
@@ -70,7 +70,7 @@ def test_the_summary_counts_every_claim(gate):
     assert counts == {
         ("Statement of encoder-beats-noise", "inpaint"): ["2", "0", "0", "0"],
         ("Statement of encoder-beats-noise", "img2img"): ["0", "0", "1", "0"],
-        ("Statement of diffusion-lowers-prompt-similarity", "inpaint"): ["1", "0", "0", "0"],
+        ("Statement of diffusion-lowers-unselected-prompt-similarity", "inpaint"): ["1", "0", "0", "0"],
     }
 
 
