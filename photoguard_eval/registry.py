@@ -40,6 +40,7 @@ from photoguard_eval.errors import (
     UnknownNameError,
     described,
 )
+from photoguard_eval.exits import exits_refused
 from photoguard_eval.file_reads import argument_inputs, data_files, declared_inputs, files_read
 from photoguard_eval.files import canonical_json, sha256_of_file, sha256_of_json
 from photoguard_eval.source_code import PACKAGE, source_files
@@ -232,7 +233,7 @@ class Registry(Generic[T]):
                 f"{self.kind.capitalize()} {name!r} needs {', '.join(missing)}; write {name},{missing[0]}=…"
             )
         try:
-            with files_read() as read:
+            with exits_refused(), files_read() as read:
                 instance = factory(**converted)
             declared = self._declare(instance) if self._declare else None
         except (PhotoguardError, KeyboardInterrupt):
@@ -318,7 +319,7 @@ class Registry(Generic[T]):
         distribution = entry_point.dist
         source = f"{distribution.name} {distribution.version}" if distribution else entry_point.value
         try:
-            with files_read() as read:
+            with exits_refused(), files_read() as read:
                 factory = entry_point.load()
             _READ_AT_IMPORT.update(read)
         except KeyboardInterrupt:
@@ -390,7 +391,7 @@ def _fingerprint(factory: type) -> str:
 
 def _load_module(name: str) -> ModuleType:
     try:
-        with files_read() as read:
+        with exits_refused(), files_read() as read:
             module = importlib.import_module(name)
         _READ_AT_IMPORT.update(read)
         return module
@@ -422,7 +423,7 @@ def _load_file(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
     try:
-        with files_read() as read:
+        with exits_refused(), files_read() as read:
             specification.loader.exec_module(module)
         _READ_AT_IMPORT.update(read)
     except BaseException as error:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import unicodedata
@@ -152,6 +153,26 @@ def test_a_file_that_fails_says_why(tools, tmp_path):
     (tmp_path / "saw.py").write_text("1 / 0")
     with pytest.raises(PluginError, match=r"saw\.py could not be imported: ZeroDivisionError"):
         tools.create(f"{tmp_path / 'saw.py'}:Saw")
+
+
+@pytest.mark.parametrize("where", ["imported", "built"])
+def test_a_plugin_cannot_end_the_program_before_there_is_a_result(tools, tmp_path, where):
+    """It would end with exit code 0, and whoever waits for the result would take it for a success."""
+    ending = "__import__('os')._exit(0)"
+    constructor = "" if where == "imported" else "\n    def __init__(self):\n        "
+    (tmp_path / "ending.py").write_text(f"{SAW}{constructor}{ending}\n")
+    leave = os._exit
+    with pytest.raises(PluginError, match=rf"could not be {where}: SystemExit"):
+        tools.create(f"{tmp_path / 'ending.py'}:Saw")
+    assert os._exit is leave
+
+
+def test_a_process_that_a_plugin_forks_ends_as_it_asks_to(tools, tmp_path):
+    (tmp_path / "forking.py").write_text(
+        f"{SAW}\nimport os\nchild = os.fork()\nif not child:\n    os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+    assert tools.create(f"{tmp_path / 'forking.py'}:Saw").name == "saw"
 
 
 def test_an_installed_plugin_is_found_by_its_entry_point(tools, installed):
