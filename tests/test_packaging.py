@@ -51,8 +51,7 @@ def test_the_wheel_runs_outside_of_the_checkout(wheel, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert [(row["attack"], row["editor"], row["n"]) for row in rows] == [
-        ("noise", "inpaint", 4),
-        ("noise", "img2img", 4),
+    assert sorted((row["attack"], row["editor"], row["n"]) for row in rows) == [
+        (row, editor, 4) for row in ("noise", "original", "re-roll") for editor in ("img2img", "inpaint")
     ]
     assert (tmp_path / "reports" / "inpaint-a-emoji-scenes-smoke.html").is_file()
