@@ -141,7 +141,8 @@ def peak_memory_mib(device: str) -> float:
 
 def _release_freed_memory() -> None:
     """Give freed memory back to the system, which else would hide what is allocated in its place."""
-    gc.collect()
+    # The young generations: what an attack leaves is young, and all of the libraries is walked through for the old one.
+    gc.collect(1)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
