@@ -23,8 +23,6 @@ from photoguard_eval.tracebacks import whole
 from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
-    import torch
-
     from photoguard_eval.cases import Dataset
     from photoguard_eval.diffusion import LatentDiffusion, ModelIdentity
     from photoguard_eval.evaluation.inputs import Placement
@@ -527,6 +525,7 @@ def _edit(options: argparse.Namespace) -> int:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
     from photoguard_eval.evaluation.inputs import Editing
     from photoguard_eval.evaluation.native_size import require_workable_size
+    from photoguard_eval.evaluation.photographs import Photograph
     from photoguard_eval.evaluation.presets import find_preset, parse_settings
     from photoguard_eval.evaluation.processor_memory import Workload, require_memory
     from photoguard_eval.image_files import read_size
@@ -547,7 +546,7 @@ def _edit(options: argparse.Namespace) -> int:
     sizes = {str(options.image): read_size(options.image)}
     require_memory(workload, sizes)
     require_workable_size(identity, sizes)
-    image, mask = _read_inputs(options)
+    image, mask = Photograph(options.image, options.mask, options.output, options.mask_from).read()
     original = image if options.original is None else read_image(options.original)
     require_same_size(image, original, str(options.original))
     _say_colours([options.image] if options.original is None else [options.image, options.original])
@@ -592,19 +591,6 @@ def _say_colours_of(dataset: Dataset) -> None:
 
 def _note(text: str) -> None:
     print(f"photoguard-eval: {text}", file=sys.stderr)
-
-
-def _read_inputs(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor | None]:
-    from photoguard_eval.images import read_image, require_same_size
-    from photoguard_eval.masks import read_mask, require_partial_mask
-
-    image = read_image(options.image)
-    if options.mask is None:
-        return image, None
-    mask = read_mask(options.mask, options.mask_from)
-    require_same_size(image, mask, str(options.mask))
-    require_partial_mask(mask, str(options.mask))
-    return image, mask
 
 
 def _warn_of_size(model: ModelIdentity, images: Sequence[Path]) -> None:
