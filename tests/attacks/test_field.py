@@ -188,7 +188,7 @@ def test_attention_to_a_prompt_without_words_is_refused(prompts):
         ATTACKS.create("dayn,steps=1").instance.perturb(tiny_model(), batch, CaseGenerators.from_seeds([1, 2]))
 
 
-@pytest.mark.parametrize(("editor", "first"), [(EDITORS[0], 751), (EDITORS[1], 501)], ids=lambda editor: str(editor))
+@pytest.mark.parametrize(("editor", "first"), [(EDITORS[0], 751), (EDITORS[1], 501)], ids=["inpaint", "img2img"])
 def test_advpaint_attacks_the_first_step_of_the_edit_itself(editor, first, monkeypatch):
     model, seen = tiny_model(), []
     predict = model.predict_noise
