@@ -1,3 +1,3 @@
 """Makes the benchmark's options and fixtures known to every run from this folder."""
 
-pytest_plugins = ["photoguard_eval.pytest_plugin"]
+pytest_plugins = ["photoguard_eval.app.pytest_plugin"]

@@ -8,7 +8,7 @@ import pytest
 
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.evaluation.execution import attack_batch
+from photoguard_eval.pipeline.execution import attack_batch
 from photoguard_eval.randomness import CaseGenerators
 
 

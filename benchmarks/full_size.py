@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from photoguard_eval.attacks import DiffusionAttack
 from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, LatentDiffusion, load_architecture
-from photoguard_eval.evaluation.accounting import (
+from photoguard_eval.pipeline.accounting import (
     GIBIBYTE,
     TERA,
     Account,

@@ -24,12 +24,12 @@ from unittest.mock import patch
 from measuring import seconds_of
 from tabulate import tabulate
 
+from photoguard_eval.app.cli import main as photoguard_eval
 from photoguard_eval.attacks import GradientAttack, NoiseAttack
-from photoguard_eval.cli import main as photoguard_eval
 from photoguard_eval.diffusion.editors import Editor
-from photoguard_eval.evaluation.plan import EvaluationRequest
 from photoguard_eval.metrics.base import DistributionMetric, PairwiseMetric, PromptMetric
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
+from photoguard_eval.pipeline.plan import EvaluationRequest
 
 WORK = (
     (GradientAttack, "perturb"),

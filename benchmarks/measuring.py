@@ -18,9 +18,9 @@ from released import (
 )
 
 from photoguard_eval.attacks import AttackBatch, DiffusionAttack, EncoderAttack, GradientAttack
-from photoguard_eval.cases import load_dataset
+from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.diffusion import EDITORS, EditSettings, LatentDiffusion
-from photoguard_eval.evaluation.accounting import Account, weights
+from photoguard_eval.pipeline.accounting import Account, weights
 from photoguard_eval.randomness import CaseGenerators
 
 MATRIX_SIDE = 2048

@@ -20,10 +20,10 @@ from tabulate import tabulate
 from photoguard_eval import load_model
 from photoguard_eval.attacks import AttackBatch, DiffusionAttack
 from photoguard_eval.attacks.budget import round_within_budget
-from photoguard_eval.cases import EditCase, load_dataset
+from photoguard_eval.data.cases import EditCase, load_dataset
 from photoguard_eval.diffusion import EditSettings, InpaintEditor, LatentDiffusion
 from photoguard_eval.files import sha256_of_json, write_atomically
-from photoguard_eval.images import LEVELS, decode_png, encode_png
+from photoguard_eval.images.arrays import LEVELS, decode_png, encode_png
 from photoguard_eval.metrics import StructuralSimilarity
 from photoguard_eval.randomness import CaseGenerators, derive_seed
 

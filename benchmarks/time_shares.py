@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from photoguard_eval import load_model
 from photoguard_eval.attacks import DiffusionAttack, EncoderAttack, GradientAttack
 from photoguard_eval.diffusion import LatentDiffusion
-from photoguard_eval.evaluation.accounting import Account, weights
+from photoguard_eval.pipeline.accounting import Account, weights
 
 ROUNDS = 3
 

@@ -13,7 +13,7 @@ from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
     from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch, ThreatModel, register_attack
-    from photoguard_eval.cases import Dataset, EditCase, load_dataset
+    from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
     from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, LatentDiffusion, load_model
     from photoguard_eval.metrics import METRICS, Metric
 
@@ -23,9 +23,9 @@ _EXPORTS = {
     "AttackBatch": "attacks",
     "ThreatModel": "attacks",
     "register_attack": "attacks",
-    "Dataset": "cases",
-    "EditCase": "cases",
-    "load_dataset": "cases",
+    "Dataset": "data.cases",
+    "EditCase": "data.cases",
+    "load_dataset": "data.cases",
     "EDITORS": "diffusion",
     "Editor": "diffusion",
     "EditSettings": "diffusion",

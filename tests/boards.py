@@ -8,13 +8,13 @@ from pathlib import Path
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.attacks.budget import TOLERANCE_LEVELS
 from photoguard_eval.attacks.folder import FolderAttack
-from photoguard_eval.cases import load_dataset
+from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.diffusion import identify_model
-from photoguard_eval.evaluation.presets import find_preset
-from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, MethodResult
-from photoguard_eval.evaluation.seeds import choose_seeds
+from photoguard_eval.pipeline.presets import find_preset
+from photoguard_eval.pipeline.seeds import choose_seeds
+from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.resources import embedded_checkpoints
-from photoguard_eval.source_code import PACKAGE
+from photoguard_eval.results.schema import AttackInfo, EvaluationResult, MethodResult
 
 
 def problems(path: Path, result: EvaluationResult) -> list[str]:

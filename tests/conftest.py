@@ -6,11 +6,11 @@ import shutil
 import pytest
 
 from photoguard_eval import resources
-from photoguard_eval.evaluation.execution import Evaluation
-from photoguard_eval.evaluation.plan import EvaluationRequest, build_plan
-from photoguard_eval.evaluation.progress import Progress
-from photoguard_eval.evaluation.store import Store
 from photoguard_eval.metrics import hub
+from photoguard_eval.pipeline.execution import Evaluation
+from photoguard_eval.pipeline.plan import EvaluationRequest, build_plan
+from photoguard_eval.pipeline.progress import Progress
+from photoguard_eval.pipeline.store import Store
 from photoguard_eval.reports.rendering import DEFAULT_WIDTH
 
 ALEXNET = "alexnet-owt-7be5be79.pth"

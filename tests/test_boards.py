@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from photoguard_eval.cli import main
-from photoguard_eval.evaluation.results import read_result
-from photoguard_eval.evaluation.statistics import summarize
-from photoguard_eval.evaluation.store import Store
+from photoguard_eval.app.cli import main
+from photoguard_eval.pipeline.store import Store
 from photoguard_eval.reports.leaderboard import leaderboard_tables
 from photoguard_eval.reports.naming import editor_methods, method_titles, without_epsilon
 from photoguard_eval.reports.ranking import ranking_tables
+from photoguard_eval.results.schema import read_result
+from photoguard_eval.results.summaries import summarize
 from tests.boards import problems
 
 ROOT = Path(__file__).parents[1]

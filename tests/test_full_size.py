@@ -18,8 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from photoguard_eval import resources
 from photoguard_eval.diffusion.single_file import published_architectures, write_configuration
-from photoguard_eval.images import read_image
-from photoguard_eval.masks import read_mask
+from photoguard_eval.images.arrays import read_image
+from photoguard_eval.images.masks import read_mask
 
 ARCHITECTURE = published_architectures()["stable-diffusion-v1-5/stable-diffusion-inpainting"]
 IMAGE = "astronaut-portrait"
@@ -50,7 +50,10 @@ def run(*arguments):
     """Give a command, and say how long it took and how much memory at most."""
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "photoguard_eval.cli", *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "photoguard_eval.app.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     gibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     print(f"{arguments[0]}: {time.monotonic() - started:.0f} s, {gibibytes:.1f} GiB at most so far")

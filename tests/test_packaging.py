@@ -47,7 +47,17 @@ def test_the_wheel_runs_outside_of_the_checkout(wheel, tmp_path):
         capture_output=True, text=True, cwd=tmp_path, env=environment, check=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(target))
-    command = [sys.executable, "-m", "photoguard_eval.cli", "run", "--preset", "smoke", "--attack", "noise", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "photoguard_eval.app.cli",
+        "run",
+        "--preset",
+        "smoke",
+        "--attack",
+        "noise",
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)

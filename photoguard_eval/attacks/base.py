@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import ConfigurationError, PluginError
-from photoguard_eval.images import LEVELS
-from photoguard_eval.registry import Plugin, Registry
+from photoguard_eval.images.arrays import LEVELS
+from photoguard_eval.plugins.registry import Plugin, Registry
 
 if TYPE_CHECKING:
     import torch

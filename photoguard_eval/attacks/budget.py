@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks.base import ThreatModel
 from photoguard_eval.errors import BudgetExceededError
-from photoguard_eval.images import LEVELS, to_8bit
+from photoguard_eval.images.arrays import LEVELS, to_8bit
 
 if TYPE_CHECKING:
     import torch

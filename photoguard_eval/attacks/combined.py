@@ -17,9 +17,9 @@ from photoguard_eval.attacks.base import (
 )
 from photoguard_eval.attacks.gradient import GradientAttack, require_schedule
 from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.purifiers import PURIFIERS, Purifier
 from photoguard_eval.randomness import CaseGenerators
-from photoguard_eval.registry import Plugin
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, register_attack
 from photoguard_eval.errors import AttackError, ConfigurationError
 from photoguard_eval.files import sha256_of_file
-from photoguard_eval.folders import RESOURCE_FORK, by_name
-from photoguard_eval.images import read_image
+from photoguard_eval.images.arrays import read_image
+from photoguard_eval.images.folders import RESOURCE_FORK, by_name
 
 if TYPE_CHECKING:
     import torch

@@ -17,8 +17,8 @@ from photoguard_eval.errors import (
     described,
     message_of,
 )
-from photoguard_eval.images import decode_png, encode_png, to_8bit
-from photoguard_eval.tracebacks import own_frames
+from photoguard_eval.images.arrays import decode_png, encode_png, to_8bit
+from photoguard_eval.plugins.tracebacks import own_frames
 
 if TYPE_CHECKING:
     import torch

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from photoguard_eval.diffusion.integrity import ModelState, differences
 from photoguard_eval.errors import InterferenceError, message_of, readable
-from photoguard_eval.source_code import PACKAGE
+from photoguard_eval.plugins.source_code import PACKAGE
 
 if TYPE_CHECKING:
     from photoguard_eval.diffusion import LatentDiffusion

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_file
-from photoguard_eval.image_files import read_size
-from photoguard_eval.images import read_image
+from photoguard_eval.images.arrays import read_image
+from photoguard_eval.images.files import read_size
 
 if TYPE_CHECKING:
     import torch

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from photoguard_eval.diffusion.latent_diffusion import Kind, LatentDiffusion, Posterior
 from photoguard_eval.diffusion.text import PromptEmbeddings
 from photoguard_eval.errors import ConfigurationError, InvalidImageError, ModelError
-from photoguard_eval.images import not_finite, require_multiple, require_same_size
+from photoguard_eval.images.arrays import not_finite, require_multiple, require_same_size
+from photoguard_eval.plugins.registry import Registry
 from photoguard_eval.randomness import CaseGenerators
-from photoguard_eval.registry import Registry
 
 if TYPE_CHECKING:
     import torch
@@ -617,5 +617,5 @@ def _require_channels(images: torch.Tensor, channels: int, name: str) -> None:
     if images.ndim != 4 or images.shape[1] != channels:
         raise InvalidImageError(
             f"{name} have shape {tuple(images.shape)}; expected (N, {channels}, height, width). Read files with "
-            "photoguard_eval.images.read_image and photoguard_eval.masks.read_mask, which give that shape."
+            "read_image of photoguard_eval.images.arrays and read_mask of photoguard_eval.images.masks, which give it."
         )

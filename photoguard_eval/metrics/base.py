@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from photoguard_eval.errors import MetricError
 from photoguard_eval.metrics.hub import HubWeights
-from photoguard_eval.registry import Registry
+from photoguard_eval.plugins.registry import Registry
 
 if TYPE_CHECKING:
     import torch

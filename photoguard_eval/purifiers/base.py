@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
-from photoguard_eval.registry import Registry
+from photoguard_eval.plugins.registry import Registry
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
 from photoguard_eval.reports.figures import DOTS_PER_INCH, INK
 from photoguard_eval.reports.naming import (
     method_titles,
@@ -16,6 +15,7 @@ from photoguard_eval.reports.naming import (
     without_epsilon,
 )
 from photoguard_eval.reports.pictures import ReportImages, decode
+from photoguard_eval.results.schema import EvaluationResult, MethodResult
 
 if TYPE_CHECKING:
     import numpy as np

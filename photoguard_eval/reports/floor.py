@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
-from photoguard_eval.evaluation.statistics import holm, paired_difference, paired_p_value
-from photoguard_eval.evaluation.tolerances import FLOOR
+from photoguard_eval.analysis.statistics import holm, paired_difference, paired_p_value
+from photoguard_eval.analysis.tolerances import FLOOR
 from photoguard_eval.reports.naming import PROTECTION
+from photoguard_eval.results.schema import EvaluationResult, MethodResult, MetricInfo
 
 CLEARLY = 2
 """How many standard errors a difference must have to be called clear."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from photoguard_eval.evaluation.results import CaseInfo, CaseResult, EvaluationResult, MethodResult
 from photoguard_eval.reports.naming import (
     NO_IMMUNIZATION,
     REROLL_TITLE,
@@ -24,6 +23,7 @@ from photoguard_eval.reports.pictures import (
     embed,
     embed_perturbation,
 )
+from photoguard_eval.results.schema import CaseInfo, CaseResult, EvaluationResult, MethodResult
 
 MOST_PICTURES = 1000
 """Of an editor, so that a board of many attacks stays a page that a browser opens."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from photoguard_eval.attacks.folder import FolderAttack
-from photoguard_eval.evaluation.results import REFERENCES, EvaluationResult, MethodResult, MetricInfo, Summary
+from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.reports.cells import Cell, Column, Table
 from photoguard_eval.reports.floor import AgainstNoise, against_noise
 from photoguard_eval.reports.naming import (
@@ -27,7 +27,7 @@ from photoguard_eval.reports.tables import (
     table_rows,
     unsettled_notes,
 )
-from photoguard_eval.source_code import PACKAGE
+from photoguard_eval.results.schema import REFERENCES, EvaluationResult, MethodResult, MetricInfo, Summary
 
 BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
 """Columns of the table of means."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from photoguard_eval.evaluation.results import EvaluationResult, GateReport, ModelInfo
 from photoguard_eval.reports.cells import without_repeated_notes
 from photoguard_eval.reports.naming import editor_text, reroll_notes
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown
@@ -19,6 +18,7 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
+from photoguard_eval.results.schema import EvaluationResult, GateReport, ModelInfo
 
 READING = (
     "Every image is edited twice with the same prompt and the same random seed: once as it is, once immunized. The "

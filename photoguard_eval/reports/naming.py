@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.evaluation.results import (
+from photoguard_eval.results.schema import (
     EvaluationResult,
     MethodResult,
     MetricInfo,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from photoguard_eval.evaluation.results import AttackInfo, EvaluationResult, GateReport
 from photoguard_eval.reports.cells import Table, without_repeated_notes
 from photoguard_eval.reports.figures import describe_figure, figure_7, figure_editors, figure_svg
 from photoguard_eval.reports.gallery import Gallery, make_gallery
@@ -19,6 +18,7 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
+from photoguard_eval.results.schema import AttackInfo, EvaluationResult, GateReport
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from photoguard_eval import image_files
 from photoguard_eval.errors import InvalidImageError, StoreError
-from photoguard_eval.evaluation.results import CaseInfo
 from photoguard_eval.files import named_in_errors
+from photoguard_eval.images import files as image_files
+from photoguard_eval.results.schema import CaseInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult, MetricInfo
-from photoguard_eval.evaluation.statistics import concordance, paired_difference, ranks
+from photoguard_eval.analysis.statistics import concordance, paired_difference, ranks
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.floor import CLEARLY, LEVEL, AgainstNoise, against_noise, floor_of
 from photoguard_eval.reports.naming import (
@@ -19,6 +18,7 @@ from photoguard_eval.reports.naming import (
     number,
     reroll_notes,
 )
+from photoguard_eval.results.schema import EvaluationResult, MethodResult, MetricInfo
 
 RANKED = (*TABLE_6, *TABLE_10, "clip_similarity")
 """Metrics whose ranks are averaged: the paper's, those of its Tables 6 and 10 and of Figure 7."""

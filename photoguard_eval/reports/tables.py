@@ -7,15 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from photoguard_eval.evaluation.claims import PAPER_EDITOR
-from photoguard_eval.evaluation.results import (
-    AttackInfo,
-    EvaluationResult,
-    MethodResult,
-    MetricInfo,
-    Summary,
-    ThreatModelInfo,
-)
+from photoguard_eval.analysis.claims import PAPER_EDITOR
 from photoguard_eval.metrics import distribution_metrics
 from photoguard_eval.reports import paper
 from photoguard_eval.reports.cells import Cell, Column, Row, Table, without_repeated_notes
@@ -36,6 +28,14 @@ from photoguard_eval.reports.naming import (
     with_reroll,
 )
 from photoguard_eval.reports.ranking import ranking_tables
+from photoguard_eval.results.schema import (
+    AttackInfo,
+    EvaluationResult,
+    MethodResult,
+    MetricInfo,
+    Summary,
+    ThreatModelInfo,
+)
 
 UNPROTECTED = ""
 """What stands for the budget of the unprotected images."""

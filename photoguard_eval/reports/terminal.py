@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 
-from photoguard_eval.evaluation.results import EvaluationResult, GateReport
 from photoguard_eval.reports.cells import Table, without_repeated_notes
 from photoguard_eval.reports.naming import editor_text
 from photoguard_eval.reports.rendering import DEFAULT_WIDTH, render_terminal
@@ -16,6 +15,7 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
+from photoguard_eval.results.schema import EvaluationResult, GateReport
 
 
 def terminal_report(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
 from photoguard_eval.reports.figures import COLOURS, INK, PANEL_INCHES
 from photoguard_eval.reports.naming import (
     PROTECTION,
@@ -20,6 +19,7 @@ from photoguard_eval.reports.naming import (
     short_title,
     without_epsilon,
 )
+from photoguard_eval.results.schema import EvaluationResult, MethodResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from photoguard_eval.evaluation.results import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome, Verdict
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.naming import MISSING, decimals_for, number
+from photoguard_eval.results.schema import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome, Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost", "refuted")
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoguard_eval.evaluation.results import EvaluationResult, GateReport
 from photoguard_eval.files import remove_stale_temporaries, write_atomically
 from photoguard_eval.reports.contact_sheet import contact_sheet, sheet_rows
 from photoguard_eval.reports.figures import figure_7, figure_editors, figure_png
@@ -15,6 +14,7 @@ from photoguard_eval.reports.naming import file_stem
 from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.pictures import ReportImages
 from photoguard_eval.reports.tradeoff import families, tradeoff_figure
+from photoguard_eval.results.schema import EvaluationResult, GateReport
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from photoguard_eval import resources
 from photoguard_eval.errors import PhotoguardError
-from photoguard_eval.evaluation.store import Store
+from photoguard_eval.pipeline.store import Store
 from recipes.emoji_scenes.checkpoints import NAMES, Workshop
 from recipes.emoji_scenes.dataset import SEED, SUBJECTS, make_dataset
 from recipes.emoji_scenes.effect import describe_effect

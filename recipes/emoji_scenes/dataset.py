@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from photoguard_eval.cases import METADATA
+from photoguard_eval.data.cases import METADATA
 from photoguard_eval.files import sha256_of_bytes, write_atomically
 from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.masks import Part, keep_part

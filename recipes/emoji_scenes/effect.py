@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import bootstrap
 from tabulate import tabulate
 
-from photoguard_eval.evaluation.results import EvaluationResult, MethodResult
+from photoguard_eval.results.schema import EvaluationResult, MethodResult
 
 METRICS = ("ssim", "psnr", "vifp", "fsim", "region_ssim", "region_psnr", "clip_similarity")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from photoguard_eval.cases import METADATA
+from photoguard_eval.data.cases import METADATA
 from photoguard_eval.files import sha256_of_bytes, sha256_of_file, write_atomically
 from recipes.photos.cutout import Outline, cut_out
 

@@ -4,7 +4,7 @@ import torch
 from photoguard_eval import load_model
 from photoguard_eval.attacks import AmortisedAttack, AttackBatch, DiffusionAttack, NoiseAttack
 from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
-from photoguard_eval.cases import load_dataset
+from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor
 from photoguard_eval.errors import ConfigurationError, ModelError
 from photoguard_eval.randomness import CaseGenerators

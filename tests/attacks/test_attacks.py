@@ -28,8 +28,8 @@ from photoguard_eval.attacks import (
 from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor, load_model
 from photoguard_eval.diffusion.editors import InstructEditor
 from photoguard_eval.errors import ConfigurationError
-from photoguard_eval.evaluation.accounting import Account, weights
-from photoguard_eval.images import write_image
+from photoguard_eval.images.arrays import write_image
+from photoguard_eval.pipeline.accounting import Account, weights
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import (
     assemble,

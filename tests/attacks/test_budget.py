@@ -10,7 +10,7 @@ from photoguard_eval.attacks.budget import (
     round_within_budget,
 )
 from photoguard_eval.errors import BudgetExceededError, ConfigurationError
-from photoguard_eval.images import from_8bit
+from photoguard_eval.images.arrays import from_8bit
 from tests.tiny import random_images
 
 

@@ -12,10 +12,10 @@ from photoguard_eval.attacks.combined import EnsembleAttack
 from photoguard_eval.attacks.first_step import shrink
 from photoguard_eval.attacks.gradient import noised
 from photoguard_eval.attacks.targets import pattern
-from photoguard_eval.cases import load_dataset
+from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor, load_model
 from photoguard_eval.errors import ConfigurationError
-from photoguard_eval.images import write_image
+from photoguard_eval.images.arrays import write_image
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images, tiny_model
 

@@ -9,7 +9,7 @@ from photoguard_eval.attacks import Attack, AttackBatch, FolderAttack
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor
 from photoguard_eval.errors import AttackError, BudgetExceededError, ConfigurationError, PluginError
-from photoguard_eval.images import decode_png, write_image
+from photoguard_eval.images.arrays import decode_png, write_image
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images, tiny_model
 

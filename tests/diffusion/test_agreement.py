@@ -16,7 +16,7 @@ from diffusers import (
 )
 
 from photoguard_eval import resources
-from photoguard_eval.cases import load_dataset
+from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.diffusion import EDITORS, EditSettings, default_editor, load_model
 from photoguard_eval.errors import ConfigurationError
 from tests.tiny import (

@@ -9,7 +9,7 @@ import torch
 from photoguard_eval.attacks import ATTACKS, AttackBatch
 from photoguard_eval.attacks.attention import attention_layers, recorded
 from photoguard_eval.diffusion import EDITORS, EditSettings
-from photoguard_eval.images import write_image
+from photoguard_eval.images.arrays import write_image
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import assemble, half_masks, random_images, tiny_components
 
@@ -73,7 +73,7 @@ def test_compiled_networks_do_the_same():
 
 def test_a_missing_compiler_is_an_error_before_the_work(tmp_path):
     image = tmp_path / "image.png"
-    command = [sys.executable, "-m", "photoguard_eval.cli", "immunize", str(image), "-o", str(tmp_path / "out.png")]
+    command = [sys.executable, "-m", "photoguard_eval.app.cli", "immunize", str(image), "-o", str(tmp_path / "out.png")]
     write_image(image, random_images(1, side=64))
     environment = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     run = subprocess.run([*command, "--compile"], env=environment, capture_output=True, text=True, check=False)

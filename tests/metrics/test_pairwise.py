@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import visual_information_fidelity
 
-from photoguard_eval.cases import load_dataset
+from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.metrics import METRICS, pairwise_metrics
 from tests.metrics import definitions
 from tests.metrics.pictures import blurred, checkerboard, faded, flat, noisy, picture

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from photoguard_eval import resources
-from photoguard_eval.cases import METADATA, load_dataset
+from photoguard_eval.data.cases import METADATA, load_dataset
 from recipes.photos.cutout import Outline, cut_out
 from recipes.photos.dataset import make_dataset, read_photos
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.evaluation.results import EvaluationResult, GateReport
+from photoguard_eval.results.schema import EvaluationResult, GateReport
 from tests.reports.example import ExampleImages, make_gate, make_result
 
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from photoguard_eval.evaluation.results import (
+from photoguard_eval.results.schema import (
     AttackInfo,
     CaseInfo,
     CaseResult,
@@ -24,7 +24,7 @@ from photoguard_eval.evaluation.results import (
     ThreatModelInfo,
     ThresholdOutcome,
 )
-from photoguard_eval.evaluation.statistics import summarize
+from photoguard_eval.results.summaries import summarize
 
 EDITORS = ("inpaint", "img2img")
 ATTACKS = ("noise", "encoder", "diffusion")

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from photoguard_eval.evaluation.results import Summary
 from photoguard_eval.reports.figures import describe_figure, figure_7, figure_editors, figure_png, figure_svg
+from photoguard_eval.results.schema import Summary
 from tests.reports.example import EDITORS, with_rerolls
 
 NAMES = ["No\nimmunization", "Random\nnoise", "Encoder\nattack", "Diffusion\nattack"]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from photoguard_eval.evaluation.results import REFERENCES, Summary, without_pictures
 from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
+from photoguard_eval.results.schema import REFERENCES, Summary, without_pictures
 from tests.reports.example import ATTACKS, EDITORS, make_result, metric, with_rerolls
 from tests.reports.test_ranking import on_images
 

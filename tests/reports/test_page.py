@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from photoguard_eval.evaluation.results import FailedAttack
 from photoguard_eval.reports.gallery import make_gallery
 from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.tables import editor_tables
+from photoguard_eval.results.schema import FailedAttack
 from tests.reports.example import HOSTILE_PROMPT, PROMPTS, ExampleImages, make_gate, threshold, with_rerolls
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}

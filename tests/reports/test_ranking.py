@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.evaluation.statistics import paired_difference
+from photoguard_eval.analysis.statistics import paired_difference
 from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.ranking import ranking_tables
 from photoguard_eval.reports.tables import editor_tables

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from photoguard_eval.evaluation.results import FailedAttack
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.markdown import markdown_report
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown, render_terminal
 from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.terminal import terminal_report
+from photoguard_eval.results.schema import FailedAttack
 from tests.reports.example import make_gate, threshold
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

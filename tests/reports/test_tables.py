@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.evaluation.results import EvaluationResult
 from photoguard_eval.reports.cells import Table
 from photoguard_eval.reports.leaderboard import leaderboard_tables
 from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.tables import editor_tables
+from photoguard_eval.results.schema import EvaluationResult
 from tests.reports.example import ATTACKS, TITLES, attack_info, make_result, with_rerolls
 
 TABLE_6 = "Table 6: similarity of edits"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.evaluation.results import FailedAttack, GateReport
 from photoguard_eval.reports.verdicts import (
     claims_summary,
     claims_table,
@@ -10,6 +9,7 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
+from photoguard_eval.results.schema import FailedAttack, GateReport
 from tests.reports.example import claim, make_gate, threshold
 
 

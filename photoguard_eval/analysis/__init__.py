@@ -1,0 +1,1 @@
+"""What follows from results: statistics, claims, the gate."""

@@ -1,0 +1,1 @@
+"""Datasets: cases, making them and checking them."""

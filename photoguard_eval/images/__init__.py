@@ -1,0 +1,1 @@
+"""Pictures: files, colours, masks, folders, and arrays in [0, 1]."""

@@ -1,0 +1,291 @@
+"""Scores of an evaluation: which metrics, on which images, read from the store or computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from photoguard_eval.data.cases import EditCase
+from photoguard_eval.files import sha256_of_json
+from photoguard_eval.images.arrays import decode_png
+from photoguard_eval.metrics import (
+    METRICS,
+    DistributionMetric,
+    Metric,
+    PairwiseMetric,
+    PromptMetric,
+    quality_scores,
+)
+from photoguard_eval.pipeline.artifacts import CaseScores, SetScore
+from photoguard_eval.pipeline.inputs import code_fingerprint, library_versions
+from photoguard_eval.pipeline.plan import EditCell, Method, Plan
+from photoguard_eval.pipeline.store import Store, damaged_meanwhile
+from photoguard_eval.plugins.registry import Plugin
+from photoguard_eval.plugins.source_code import PACKAGE
+from photoguard_eval.results.schema import MetricInfo
+
+if TYPE_CHECKING:
+    import torch
+
+SCORE_CODE = ("metrics", "pipeline/scoring.py")
+IMPERCEPTIBILITY = ("ssim", "psnr", "lpips")
+"""Pairwise metrics that also compare each immunized image with its original."""
+
+SCORE_LIBRARIES = ("torch", "torchvision", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A column of the result: a metric, applied to the edits or to the immunized images themselves.
+
+    Attributes:
+        name: Name of the column.
+        plugin: The metric.
+        subject: What is compared with its counterpart of the original image.
+    """
+
+    name: str
+    plugin: Plugin[Metric]
+    subject: Literal["edit", "immunized"] = "edit"
+
+    @property
+    def metric(self) -> Metric:
+        """The metric itself."""
+        return self.plugin.instance
+
+    @property
+    def label(self) -> str:
+        """The metric's label, marked where it is about the immunized image."""
+        return self.metric.label if self.subject == "edit" else f"{self.metric.label} of immunized"
+
+
+def _applies(score: Score, method: Method) -> bool:
+    """Tell whether a column has values for a method.
+
+    The edits of the originals are what others are compared with, so only their similarity to the prompt is scored; so
+    are their edits with another seed, but beside them. Neither has an immunized image.
+    """
+    if method.attack is not None:
+        return True
+    return isinstance(score.metric, PromptMetric) or (method.rerolled and score.subject == "edit")
+
+
+class Scorer:
+    """Computes the scores of methods, or reads them from the store.
+
+    It holds the decoded images of one method at a time, beside the edits of the originals that they are compared with:
+    the memory that it takes does not grow with the number of methods.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """Take all registered metrics whose weights are there, and that there are enough cases for."""
+        self._plan = plan
+        self._store = store
+        self._images: dict[str, torch.Tensor] = {}
+        self._held: frozenset[str] = frozenset()
+        self._features: dict[str, torch.Tensor] = {}
+        classes = METRICS.classes().items()
+        plugins = [
+            METRICS.create(name)
+            for name, metric in classes
+            if not metric.missing() and not _needs_more(metric, len(plan.cases))
+        ]
+        self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
+            Score(f"immunized_{plugin.name}", plugin, "immunized")
+            for plugin in plugins
+            if plugin.name in IMPERCEPTIBILITY
+        )
+
+    def metric_infos(self) -> tuple[MetricInfo, ...]:
+        """Describe all columns."""
+        return tuple(
+            MetricInfo(
+                name=score.name,
+                label=score.label,
+                kind=score.metric.kind,
+                subject=score.subject,
+                higher_is_more_similar=score.metric.higher_is_more_similar,
+                source=score.metric.source,
+                extractor=self._identity(score.metric),
+                table=score.metric.table if score.subject == "edit" else "",
+                optional=score.metric.weights is not None,
+                scale=score.metric.scale,
+                lower_bound=score.metric.lower_bound,
+                upper_bound=score.metric.upper_bound,
+                plugin="" if score.plugin.source == PACKAGE else score.plugin.source,
+                settled_from=score.metric.settled_from if isinstance(score.metric, DistributionMetric) else 0,
+            )
+            for score in self.scores
+        )
+
+    def case_scores(self, method: Method, score: Score) -> list[float] | None:
+        """Return a column's value for each case of a method; None where it is a set metric or does not apply."""
+        if isinstance(score.metric, DistributionMetric) or not _applies(score, method):
+            return None
+        key = self._key(method, score)
+        stored = self._store.values(key, CaseScores)
+        if stored is not None and len(stored.values) != len(method.edits):
+            self._store.damaged.append(key)
+            stored = None
+        if stored is None:
+            self._hold(method)
+            stored = CaseScores(values=self._compute(method, score))
+            self._store.put_values(key, stored.model_dump(mode="json"))
+        return stored.values
+
+    def set_score(self, method: Method, score: Score) -> float | None:
+        """Return a set metric of a method; None where the column is no set metric or does not apply."""
+        if not isinstance(score.metric, DistributionMetric) or not _applies(score, method):
+            return None
+        if _needs_more(type(score.metric), len(method.edits)):
+            return None
+        key = self._key(method, score)
+        stored = self._store.values(key, SetScore)
+        if stored is None:
+            edits = self.edit_features(method)
+            originals = self._features_of_edits(self._plan.original(method.editor).edits)
+            stored = SetScore(value=score.metric.compute(edits, originals))
+            self._store.put_values(key, stored.model_dump(mode="json"))
+        return stored.value
+
+    def _key(self, method: Method, score: Score) -> str:
+        cases = [[cell.key, cell.immunized, cell.case.mask_sha256, cell.case.prompt] for cell in method.edits]
+        originals = [cell.key for cell in self._plan.original(method.editor).edits]
+        return sha256_of_json(
+            {
+                "stage": "score",
+                "code": code_fingerprint(SCORE_CODE),
+                "libraries": library_versions(SCORE_LIBRARIES),
+                "metric": [
+                    score.name,
+                    score.subject,
+                    score.plugin.arguments,
+                    score.plugin.inputs,
+                    score.plugin.fingerprint,
+                ],
+                "identity": self._identity(score.metric),
+                "cases": cases,
+                "originals": originals,
+            }
+        )
+
+    def _identity(self, metric: Metric) -> str:
+        if isinstance(metric, DistributionMetric):
+            return self._plan.extractor.identity
+        return self._plan.clip.identity if isinstance(metric, PromptMetric) else metric.identity
+
+    def _compute(self, method: Method, score: Score) -> list[float]:
+        """Compute a column batch by batch, images of one size at a time."""
+        import torch
+
+        metric = score.metric
+        images = self._immunized(method) if score.subject == "immunized" else self._edits(method.edits)
+        values: dict[int, float] = {}
+        for batch in self._batches(images):
+            shown = torch.cat([images[index] for index in batch])
+            cells = [method.edits[index] for index in batch]
+            ids = tuple(cell.case.id for cell in cells)
+            if isinstance(metric, PromptMetric):
+                scores = metric.compute(self._plan.clip, shown, tuple(cell.case.prompt for cell in cells), ids)
+            elif isinstance(metric, PairwiseMetric):
+                masks = torch.cat([self._mask(method.editor, cell.case) for cell in cells])
+                scores = metric.compute(shown, self._counterparts(method, score, batch), masks, ids)
+            else:
+                raise TypeError(f"{type(metric)} has no value per case")
+            values.update(zip(batch, scores, strict=True))
+        return [values[index] for index in range(len(images))]
+
+    def _counterparts(self, method: Method, score: Score, batch: Sequence[int]) -> torch.Tensor:
+        import torch
+
+        if score.subject == "immunized":
+            return torch.cat([method.edits[index].case.image() for index in batch])
+        originals = self._plan.original(method.editor).edits
+        return torch.cat(self._edits([originals[index] for index in batch]))
+
+    def edit_features(self, method: Method) -> torch.Tensor:
+        """Return the features of a method's edits, (cases, features), that the distribution metrics compare.
+
+        Those of an edit are computed once, whatever compares it.
+        """
+        self._hold(method)
+        return self._features_of_edits(method.edits)
+
+    def _features_of_edits(self, cells: Sequence[EditCell]) -> torch.Tensor:
+        import torch
+
+        missing = [cell for cell in cells if cell.key not in self._features]
+        if missing:
+            rows = self._features_of(self._edits(missing))
+            self._features.update(zip((cell.key for cell in missing), rows, strict=True))
+        return torch.stack([self._features[cell.key] for cell in cells])
+
+    def qualities(self, method: Method) -> list[float]:
+        """Return the quality of a method's edits by themselves, one per case."""
+        import torch
+
+        self._hold(method)
+        edits = self._edits(method.edits)
+        scores: dict[int, float] = {}
+        for batch in self._batches(edits):
+            values = quality_scores(self._plan.clip, torch.cat([edits[index] for index in batch])).tolist()
+            scores.update(zip(batch, values, strict=True))
+        return [scores[index] for index in range(len(edits))]
+
+    def original_features(self) -> torch.Tensor:
+        """Return the features of the dataset's original images, one row per image."""
+        return self._features_of(
+            [case.image() for case in {case.image_id: case for case in self._plan.dataset.cases}.values()]
+        )
+
+    def _features_of(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        import torch
+
+        rows: dict[int, torch.Tensor] = {}
+        for batch in self._batches(images):
+            features = self._plan.extractor.features(torch.cat([images[index] for index in batch]))
+            rows.update(zip(batch, features, strict=True))
+        return torch.stack([rows[index] for index in range(len(images))])
+
+    def _batches(self, images: Sequence[torch.Tensor]) -> Iterator[list[int]]:
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            by_size.setdefault(tuple(image.shape), []).append(index)
+        for indices in by_size.values():
+            for start in range(0, len(indices), self._plan.request.batch_size):
+                yield indices[start : start + self._plan.request.batch_size]
+
+    def _edits(self, cells: Sequence[EditCell]) -> list[torch.Tensor]:
+        return [self._decoded(cell.key) for cell in cells]
+
+    def _immunized(self, method: Method) -> list[torch.Tensor]:
+        return [self._decoded(cell.immunized) for cell in method.edits]
+
+    def _hold(self, method: Method) -> None:
+        """Let go of all images but those that a method's scores are computed from."""
+        cells = (*method.edits, *self._plan.original(method.editor).edits)
+        held = frozenset(key for cell in cells for key in (cell.key, cell.immunized))
+        if held != self._held:
+            self._held = held
+            self._images = {key: image for key, image in self._images.items() if key in held}
+
+    def _decoded(self, key: str) -> torch.Tensor:
+        if key not in self._images:
+            png = self._store.image(key)
+            if png is None:
+                raise damaged_meanwhile(self._store, key)
+            self._images[key] = decode_png(png)
+        return self._images[key]
+
+    def _mask(self, editor: str, case: EditCase) -> torch.Tensor:
+        """Return the region that the editor repaints: the mask, or everything for an editor that has none."""
+        import torch
+
+        mask = case.mask()
+        return mask if self._plan.editors[editor].plugin.instance.reads_mask else torch.ones_like(mask)
+
+
+def _needs_more(metric: type[Metric], images: int) -> bool:
+    """Tell whether a metric compares larger sets of images than there are."""
+    return issubclass(metric, DistributionMetric) and metric.needs_more(images)

@@ -1,0 +1,1 @@
+"""How classes of this package and of others are found by name, built and told apart."""

@@ -1,0 +1,1 @@
+"""What an evaluation found, as files: schema, conditions, what is shared."""
