@@ -1,6 +1,7 @@
 """A dataset of two images with three cases, and one finished evaluation of it."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -12,6 +13,11 @@ from photoguard_eval.pipeline.plan import EvaluationRequest, build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.reports.rendering import DEFAULT_WIDTH
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the processor. Threads of each on all of it would slow all of them down many times over.
+    threads = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, threads)))
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
 
