@@ -14,7 +14,9 @@ from photoguard_eval.pipeline.presets import find_preset
 from photoguard_eval.pipeline.seeds import choose_seeds
 from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.resources import embedded_checkpoints
-from photoguard_eval.results.schema import AttackInfo, EvaluationResult, MethodResult
+from photoguard_eval.results.facts import AttackInfo
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 
 def problems(path: Path, result: EvaluationResult) -> list[str]:

@@ -11,7 +11,7 @@ from photoguard_eval.pipeline.store import Store
 from photoguard_eval.reports.leaderboard import leaderboard_tables
 from photoguard_eval.reports.naming import editor_methods, method_titles, without_epsilon
 from photoguard_eval.reports.ranking import ranking_tables
-from photoguard_eval.results.schema import read_result
+from photoguard_eval.results.files import read_result
 from photoguard_eval.results.summaries import summarize
 from tests.boards import problems
 
@@ -132,7 +132,7 @@ def another_attack(board):
         mine(row) if row.label == "encoder" else row for row in board.methods if row.label in ("noise", "encoder")
     )
     provenance = board.provenance.model_copy(update={"started": "2030-01-01T00:00:00+00:00"})
-    return board.model_copy(update={"id": "9" * 64, "methods": methods, "provenance": provenance})
+    return board.replaced(id="9" * 64, methods=methods, provenance=provenance)
 
 
 CARD = "# mine\n\nMine does this. Code: https://example.org/mine\n"
@@ -181,7 +181,7 @@ def test_a_result_that_came_as_contributing_says_stands_on_the_board(contributed
     ],
 )
 def test_what_differs_from_the_preset_may_not(contributed, change, problem):
-    assert problem in problems(contributed, read_result(contributed).model_copy(update=change))
+    assert problem in problems(contributed, read_result(contributed).replaced(**change))
 
 
 def test_other_weights_images_and_seeds_may_not(contributed):
@@ -213,9 +213,9 @@ def test_what_is_not_whole_or_over_its_budget_may_not(contributed):
     }
     for problem, change in broken.items():
         methods = tuple(own.model_copy(update=change) if own is row else own for own in result.methods)
-        assert problems(contributed, result.model_copy(update={"methods": methods})) == [problem]
+        assert problems(contributed, result.replaced(methods=methods)) == [problem]
     alone = tuple(own for own in result.methods if own is not row)
-    assert problems(contributed, result.model_copy(update={"methods": alone})) == ["mine has no row under inpaint"]
+    assert problems(contributed, result.replaced(methods=alone)) == ["mine has no row under inpaint"]
 
 
 @pytest.mark.parametrize("card", [None, "# mine\n\nNo address.\n", "# other\n\nhttps://example.org\n"])

@@ -19,7 +19,8 @@ from photoguard_eval.analysis.tolerances import REASONS, Rule, Side, tolerance_o
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.files import write_atomically
 from photoguard_eval.results.conditions import Conditions, conditions_of
-from photoguard_eval.results.schema import EvaluationResult, MetricInfo
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.schema import EvaluationResult
 
 BASELINE_SCHEMA = 2
 
@@ -135,7 +136,7 @@ def make_baseline(result: EvaluationResult, *, with_plugins: bool = True) -> Bas
 
 
 def _thresholds(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Iterator[Threshold]:
-    for method in result.all_rows:
+    for method in result.rows:
         for metric in metrics:
             summary = method.metrics.get(metric.name)
             if summary is None:

@@ -15,13 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from photoguard_eval.analysis.statistics import paired_difference, set_metric_uncertainty
-from photoguard_eval.results.schema import (
-    ClaimOutcome,
-    EvaluationResult,
-    MethodResult,
-    MetricInfo,
-    budget_levels,
-)
+from photoguard_eval.results.facts import MetricInfo, budget_levels
+from photoguard_eval.results.outcomes import ClaimOutcome
+from photoguard_eval.results.rows import Budget, MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 SIMILARITY_TABLES = ("6", "10")
 
@@ -32,6 +29,9 @@ PAPER_MODELS = (
 """Checkpoints of the model that the paper's figures are of."""
 
 PAPER_PRESET = "paper"
+
+PAPER_BUDGET = Budget(norm="linf", levels=16)
+"""Table 9. The presets have it too."""
 
 PAPER_EDITOR = "inpaint"
 """The editor that the paper's tables are about."""
@@ -177,7 +177,7 @@ def _budget(method: MethodResult) -> tuple[str, float]:
 
 
 def _is_of_the_preset(method: MethodResult) -> bool:
-    return method.attack is None or method.attack.label == method.attack.name
+    return method.attack is None or (method.attack.label == method.attack.name and method.id.budget == PAPER_BUDGET)
 
 
 def _outcome(

@@ -20,7 +20,9 @@ from photoguard_eval.analysis.claims import evaluate_claims
 from photoguard_eval.analysis.tolerances import can_fail
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.results.conditions import conditions_of, differing_condition
-from photoguard_eval.results.schema import EvaluationResult, GateReport, MethodResult, ThresholdOutcome
+from photoguard_eval.results.outcomes import GateReport, ThresholdOutcome
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def bless(result: EvaluationResult, path: Path | None = None) -> Blessing:
 def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) -> Iterator[ThresholdOutcome]:
     recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in baseline.thresholds}
     known_rows = {(entry.attack, entry.editor) for entry in baseline.thresholds}
-    for method in result.all_rows:
+    for method in result.rows:
         row = (method.label, method.editor)
         if row not in known_rows:
             continue

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from photoguard_eval.analysis.statistics import SET_METRIC_FLOOR, SET_METRIC_SHARE, set_metric_uncertainty
-from photoguard_eval.results.schema import MethodResult, MetricInfo
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.rows import MethodResult
 
 FLOOR = "noise"
 """The attack whose rows are the floor: it must not move to either side."""

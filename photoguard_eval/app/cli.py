@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from photoguard_eval.pipeline.photographs import Found
     from photoguard_eval.pipeline.plan import EvaluationRequest
     from photoguard_eval.purifiers import Purifier
-    from photoguard_eval.results.schema import GateReport
+    from photoguard_eval.results.outcomes import GateReport
 
 DEFAULT_STORE = Path(".photoguard/store")
 DEFAULT_REPORTS = Path("reports")
@@ -645,7 +645,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from photoguard_eval.pipeline.store import Store, read_board
     from photoguard_eval.reports import leaderboard_rows, leaderboard_tables, terminal_width
     from photoguard_eval.reports.rendering import render_terminal
-    from photoguard_eval.results.schema import write_result
+    from photoguard_eval.results.files import write_result
     from photoguard_eval.results.sharing import shareable
 
     shared = {place: results for board in options.boards for place, results in read_board(board).items()}

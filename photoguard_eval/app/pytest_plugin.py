@@ -29,7 +29,8 @@ from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.pipeline.workers import evaluate
 from photoguard_eval.plugins.registry import Plugin
-from photoguard_eval.results.schema import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome
+from photoguard_eval.results.outcomes import ClaimOutcome, GateReport, ThresholdOutcome
+from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.surroundings import provide_home, spell_out_what_is_lacking
 
 

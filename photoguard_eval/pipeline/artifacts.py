@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from photoguard_eval.results.schema import Cost
+from photoguard_eval.results.rows import Cost
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Levels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]

@@ -43,20 +43,17 @@ from photoguard_eval.plugins.file_reads import files_read
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.plugins.tracebacks import whole
 from photoguard_eval.randomness import CaseGenerators
-from photoguard_eval.results.schema import (
+from photoguard_eval.results.facts import (
     AttackInfo,
     CaseInfo,
-    CaseResult,
-    Cost,
     DatasetInfo,
-    EvaluationResult,
     FailedAttack,
-    MethodResult,
     ModelInfo,
     Provenance,
-    Summary,
     ThreatModelInfo,
 )
+from photoguard_eval.results.rows import OWN_SEEDS, REROLL, CaseResult, Cost, MethodResult, Summary
+from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.summaries import summarize
 from photoguard_eval.version import __version__
 
@@ -387,13 +384,12 @@ class Evaluation:
     def _assemble(self) -> EvaluationResult:
         plan = self.plan
         scorer = Scorer(plan, self.store)
-        groups = {"originals": plan.originals, "rerolls": plan.rerolls, "methods": self._standing_methods()}
-        rows: dict[str, list[MethodResult]] = {group: [] for group in groups}
-        with self.progress.stage("score", sum(map(len, groups.values())), unit="method") as stage:
-            for group, members in groups.items():
-                for method in members:
-                    rows[group].append(self.score(scorer, method))
-                    stage.advance(1)
+        methods = (*plan.originals, *plan.rerolls, *self._standing_methods())
+        rows = []
+        with self.progress.stage("score", len(methods), unit="row") as stage:
+            for method in methods:
+                rows.append(self.score(scorer, method))
+                stage.advance(1)
         return EvaluationResult(
             id=plan.id,
             preset=plan.preset.name,
@@ -408,9 +404,7 @@ class Evaluation:
             changed_settings=plan.changed_settings,
             metrics=scorer.metric_infos(),
             cases=_case_infos(plan),
-            originals=tuple(rows["originals"]),
-            rerolls=tuple(rows["rerolls"]),
-            methods=tuple(rows["methods"]),
+            rows=tuple(rows),
             failures=self.failures,
             provenance=self._provenance(),
         )
@@ -436,7 +430,8 @@ class Evaluation:
         return MethodResult(
             attack=_attack_info(method.attack) if method.attack else None,
             editor=method.editor,
-            rerolled=method.rerolled,
+            model=self.plan.model.name,
+            seeds=REROLL if method.rerolled else OWN_SEEDS,
             n=len(cases),
             metrics=metrics,
             cases=cases,

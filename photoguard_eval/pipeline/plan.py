@@ -34,7 +34,7 @@ from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS, Preset, find_prese
 from photoguard_eval.pipeline.seeds import EditSeeds, choose_seeds, reroll_seed
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.randomness import require_seed
-from photoguard_eval.results.schema import REFERENCES, row_label
+from photoguard_eval.results.rows import ORIGINAL, REFERENCES, REROLL
 
 EMBEDDED_DATASET = "emoji-scenes"
 DEFAULT_DATASET = "photos"
@@ -163,7 +163,9 @@ class Method:
     @property
     def label(self) -> str:
         """Label of the attack, or the name of a row of unprotected images."""
-        return row_label(self.attack.label if self.attack else None, self.rerolled)
+        if self.attack is not None:
+            return self.attack.label
+        return REROLL if self.rerolled else ORIGINAL
 
     @property
     def cells(self) -> tuple[ImmunizeCell | EditCell, ...]:

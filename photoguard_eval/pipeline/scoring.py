@@ -23,7 +23,7 @@ from photoguard_eval.pipeline.plan import EditCell, Method, Plan
 from photoguard_eval.pipeline.store import Store, damaged_meanwhile
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.plugins.source_code import PACKAGE
-from photoguard_eval.results.schema import MetricInfo
+from photoguard_eval.results.facts import MetricInfo
 
 if TYPE_CHECKING:
     import torch

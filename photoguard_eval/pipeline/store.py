@@ -27,7 +27,8 @@ from photoguard_eval.files import (
 )
 from photoguard_eval.pipeline.artifacts import Facts
 from photoguard_eval.pipeline.progress import Progress
-from photoguard_eval.results.schema import EvaluationResult, read_result, write_result
+from photoguard_eval.results.files import read_result, write_result
+from photoguard_eval.results.schema import EvaluationResult
 
 STORE_SCHEMA = 1
 MARKER = "store.json"

@@ -21,7 +21,8 @@ from photoguard_eval.pipeline.execution import STOP_ALONE, Evaluation, OnFailure
 from photoguard_eval.pipeline.plan import EvaluationRequest, Plan, build_plan, notes_on
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.results.schema import EvaluationResult, FailedAttack
+from photoguard_eval.results.facts import FailedAttack
+from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

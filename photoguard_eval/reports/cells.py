@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from photoguard_eval.results.schema import Verdict
+from photoguard_eval.results.outcomes import Verdict
 
 TEXT_WIDTH = 40
 """Width that texts of a table of facts are wrapped to."""

@@ -15,7 +15,8 @@ from photoguard_eval.reports.naming import (
     without_epsilon,
 )
 from photoguard_eval.reports.pictures import ReportImages, decode
-from photoguard_eval.results.schema import EvaluationResult, MethodResult
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.reports.naming import editor_text, method_titles, short_title, with_references
-from photoguard_eval.results.schema import EvaluationResult, MethodResult, Summary
+from photoguard_eval.results.rows import MethodResult, Summary
+from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

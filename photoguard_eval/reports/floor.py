@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from photoguard_eval.analysis.statistics import holm, paired_difference, paired_p_value
 from photoguard_eval.analysis.tolerances import FLOOR
 from photoguard_eval.reports.naming import PROTECTION
-from photoguard_eval.results.schema import EvaluationResult, MethodResult, MetricInfo
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 CLEARLY = 2
 """How many standard errors a difference must have to be called clear."""

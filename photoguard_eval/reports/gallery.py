@@ -23,7 +23,9 @@ from photoguard_eval.reports.pictures import (
     embed,
     embed_perturbation,
 )
-from photoguard_eval.results.schema import CaseInfo, CaseResult, EvaluationResult, MethodResult
+from photoguard_eval.results.facts import CaseInfo
+from photoguard_eval.results.rows import CaseResult, MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 MOST_PICTURES = 1000
 """Of an editor, so that a board of many attacks stays a page that a browser opens."""

@@ -27,7 +27,9 @@ from photoguard_eval.reports.tables import (
     table_rows,
     unsettled_notes,
 )
-from photoguard_eval.results.schema import REFERENCES, EvaluationResult, MethodResult, MetricInfo, Summary
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.rows import REFERENCES, MethodResult, Summary
+from photoguard_eval.results.schema import EvaluationResult
 
 BOARD = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
 """Columns of the table of means."""
@@ -75,7 +77,7 @@ class _Group:
             )
 
         rerolls = [entry for entry in self.references if entry[1].rerolled]
-        return latest.model_copy(update={"methods": comparable(self.entries), "rerolls": comparable(rerolls)})
+        return latest.replaced(methods=comparable(self.entries), rerolls=comparable(rerolls))
 
 
 def leaderboard_rows(results: Sequence[EvaluationResult], shared: Shared | None = None) -> list[dict[str, Any]]:

@@ -18,7 +18,9 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
-from photoguard_eval.results.schema import EvaluationResult, GateReport, ModelInfo
+from photoguard_eval.results.facts import ModelInfo
+from photoguard_eval.results.outcomes import GateReport
+from photoguard_eval.results.schema import EvaluationResult
 
 READING = (
     "Every image is edited twice with the same prompt and the same random seed: once as it is, once immunized. The "

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.results.schema import (
-    EvaluationResult,
-    MethodResult,
-    MetricInfo,
-    Summary,
-    ThreatModelInfo,
-    budget_levels,
-)
+from photoguard_eval.results.facts import MetricInfo, ThreatModelInfo, budget_levels
+from photoguard_eval.results.rows import MethodResult, Summary
+from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
     from photoguard_eval.attacks import ThreatModel

@@ -18,7 +18,9 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
-from photoguard_eval.results.schema import AttackInfo, EvaluationResult, GateReport
+from photoguard_eval.results.facts import AttackInfo
+from photoguard_eval.results.outcomes import GateReport
+from photoguard_eval.results.schema import EvaluationResult
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from photoguard_eval.errors import InvalidImageError, StoreError
 from photoguard_eval.files import named_in_errors
 from photoguard_eval.images import files as image_files
-from photoguard_eval.results.schema import CaseInfo
+from photoguard_eval.results.facts import CaseInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -18,7 +18,9 @@ from photoguard_eval.reports.naming import (
     number,
     reroll_notes,
 )
-from photoguard_eval.results.schema import EvaluationResult, MethodResult, MetricInfo
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 RANKED = (*TABLE_6, *TABLE_10, "clip_similarity")
 """Metrics whose ranks are averaged: the paper's, those of its Tables 6 and 10 and of Figure 7."""

@@ -28,14 +28,9 @@ from photoguard_eval.reports.naming import (
     with_reroll,
 )
 from photoguard_eval.reports.ranking import ranking_tables
-from photoguard_eval.results.schema import (
-    AttackInfo,
-    EvaluationResult,
-    MethodResult,
-    MetricInfo,
-    Summary,
-    ThreatModelInfo,
-)
+from photoguard_eval.results.facts import AttackInfo, MetricInfo, ThreatModelInfo
+from photoguard_eval.results.rows import MethodResult, Summary
+from photoguard_eval.results.schema import EvaluationResult
 
 UNPROTECTED = ""
 """What stands for the budget of the unprotected images."""

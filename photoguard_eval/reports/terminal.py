@@ -15,7 +15,8 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
-from photoguard_eval.results.schema import EvaluationResult, GateReport
+from photoguard_eval.results.outcomes import GateReport
+from photoguard_eval.results.schema import EvaluationResult
 
 
 def terminal_report(

@@ -19,7 +19,8 @@ from photoguard_eval.reports.naming import (
     short_title,
     without_epsilon,
 )
-from photoguard_eval.results.schema import EvaluationResult, MethodResult
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

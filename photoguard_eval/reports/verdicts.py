@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.naming import MISSING, decimals_for, number
-from photoguard_eval.results.schema import ClaimOutcome, EvaluationResult, GateReport, ThresholdOutcome, Verdict
+from photoguard_eval.results.outcomes import ClaimOutcome, GateReport, ThresholdOutcome, Verdict
+from photoguard_eval.results.schema import EvaluationResult
 
 VERDICTS: tuple[Verdict, ...] = ("holds", "gained", "not reproduced", "lost", "refuted")
 

@@ -14,7 +14,8 @@ from photoguard_eval.reports.naming import file_stem
 from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.pictures import ReportImages
 from photoguard_eval.reports.tradeoff import families, tradeoff_figure
-from photoguard_eval.results.schema import EvaluationResult, GateReport
+from photoguard_eval.results.outcomes import GateReport
+from photoguard_eval.results.schema import EvaluationResult
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from photoguard_eval.results.schema import EvaluationResult, MetricInfo
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.schema import EvaluationResult
 
 
 class Conditions(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from photoguard_eval.files import canonical_json
 
@@ -61,3 +61,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 Facts = Annotated[dict[str, Any], AfterValidator(_require_json)]
 """Values that JSON can hold, by name: no NaN."""
+
+
+class Frozen(BaseModel):
+    """A value that a file holds: it cannot be changed, and it has no other fields than its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

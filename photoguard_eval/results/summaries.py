@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from photoguard_eval.results.schema import Summary
+from photoguard_eval.results.rows import Summary
 
 
 def summarize(values: Sequence[float]) -> Summary:

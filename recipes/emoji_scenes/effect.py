@@ -10,7 +10,8 @@ import numpy as np
 from scipy.stats import bootstrap
 from tabulate import tabulate
 
-from photoguard_eval.results.schema import EvaluationResult, MethodResult
+from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.schema import EvaluationResult
 
 METRICS = ("ssim", "psnr", "vifp", "fsim", "region_ssim", "region_psnr", "clip_similarity")
 

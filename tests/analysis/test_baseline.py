@@ -117,7 +117,7 @@ def test_blessing_over_it_keeps_no_row_whose_seeds_nobody_knows(result, tmp_path
     path = tmp_path / "baseline.json"
     path.write_text(json.dumps(schema_1(result, 0.05)))
     only_noise = tuple(method for method in result.methods if method.attack.name == "noise")
-    changes = bless(result.model_copy(update={"methods": only_noise}), path).changes
+    changes = bless(result.replaced(methods=only_noise), path).changes
     assert any(line.startswith("encoder / inpaint / ssim: ") and line.endswith("→ none") for line in changes)
     assert {entry.attack for entry in read_baseline(path).thresholds} == {"original", "re-roll", "noise"}
 
@@ -179,7 +179,7 @@ def test_names_that_are_no_utf_8_are_escaped(result, tmp_path, monkeypatch):
     attack = result.methods[1].attack.model_copy(update={"label": odd})
     methods = [method.model_copy(update={"attack": attack}) for method in result.methods[1:2]]
     model, dataset = (part.model_copy(update={"name": odd}) for part in (result.model, result.dataset))
-    named = result.model_copy(update={"model": model, "dataset": dataset, "methods": tuple(methods)})
+    named = result.replaced(model=model, dataset=dataset, methods=tuple(methods))
     blessing = bless(named)
     blessing.path.read_text(encoding="utf-8")
     assert blessing.path.name == "mod_le-mod_le-smoke.json"

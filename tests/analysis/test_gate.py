@@ -9,14 +9,25 @@ from photoguard_eval.analysis.gate import bless, check, check_if_comparable
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.reports.verdicts import gate_verdict
-from photoguard_eval.results.schema import EvaluationResult, FailedAttack
+from photoguard_eval.results.facts import FailedAttack
+from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.summaries import summarize
+
+
+def attacks_of(data):
+    """Return the rows of attacks of a result that was dumped."""
+    return [row for row in data["rows"] if row["attack"]]
+
+
+def rows_of(data, seeds):
+    """Return its rows of unprotected images with some seeds."""
+    return [row for row in data["rows"] if row["attack"] is None and row["seeds"] == seeds]
 
 
 def with_shift(result, attack, metric, shift):
     """Return the result with one attack's metric moved in every case, as if it had been measured so."""
     data = result.model_dump()
-    for method in data["methods"]:
+    for method in attacks_of(data):
         if method["attack"]["name"] == attack:
             method["metrics"][metric]["mean"] += shift
             for case in method["cases"]:
@@ -28,7 +39,7 @@ def with_shift(result, attack, metric, shift):
 def with_preset_labels(result):
     """Return a result whose attacks count as the preset's own, whatever was changed for speed."""
     data = result.model_dump()
-    for method in data["methods"]:
+    for method in attacks_of(data):
         method["attack"]["label"] = method["attack"]["name"]
     return EvaluationResult.model_validate(data)
 
@@ -144,7 +155,7 @@ def test_similarity_to_the_prompt_is_compared_with_seeds_that_no_search_has_chos
     assert claim.margin == pytest.approx(reroll - diffusion)
     assert abs(reroll - original) > 1e-4
     assert "with another seed" in claim.statement
-    before = result.model_copy(update={"rerolls": ()})
+    before = result.replaced(rerolls=())
     assert {claim.id for claim in evaluate_claims(result)} - {claim.id for claim in evaluate_claims(before)} == {
         name,
         name.replace("img2img", "inpaint"),
@@ -232,12 +243,11 @@ def test_what_may_be_chance_refutes_nothing(result):
 
 
 def with_epsilon(result, attacks, epsilon):
-    """Return the result as if attacks had been given another budget, which stands in their labels."""
+    """Return the result as if attacks had been given another budget."""
     data = result.model_dump()
-    for method in data["methods"]:
+    for method in attacks_of(data):
         if method["attack"]["name"] in attacks:
             method["attack"]["threat_model"]["epsilon"] = epsilon
-            method["attack"]["label"] += f",epsilon={epsilon}"
     return EvaluationResult.model_validate(data)
 
 
@@ -253,7 +263,7 @@ def test_attacks_are_compared_at_one_budget(result):
     smaller = with_epsilon(result, ["noise", "encoder", "diffusion"], 0.01)
     assert {claim.id for claim in evaluate_claims(smaller)} == everything
     # Of two rows of an attack the one with the partner's budget counts.
-    both = result.model_copy(update={"methods": (*with_epsilon(result, ["noise"], 0.01).methods[:2], *result.methods)})
+    both = result.replaced(methods=(*with_epsilon(result, ["noise"], 0.01).methods[:2], *result.methods))
     assert [claim.margin for claim in evaluate_claims(both)] == [claim.margin for claim in evaluate_claims(result)]
 
 
@@ -301,18 +311,14 @@ def test_blessing_says_what_changed(result, baseline):
 
 
 def test_blessing_some_attacks_keeps_the_rows_of_the_others(result, baseline):
-    only_noise = result.model_copy(
-        update={"methods": tuple(method for method in result.methods if method.attack.name == "noise")}
-    )
+    only_noise = result.replaced(methods=tuple(method for method in result.methods if method.attack.name == "noise"))
     assert bless(only_noise, baseline).changes == ()
     assert check(result, baseline).passed
     assert {entry.attack for entry in read_baseline(baseline).thresholds} >= {"noise", "encoder", "original"}
 
 
 def test_an_attack_that_the_baseline_does_not_know_is_not_compared(result, tmp_path):
-    only_noise = result.model_copy(
-        update={"methods": tuple(method for method in result.methods if method.attack.name == "noise")}
-    )
+    only_noise = result.replaced(methods=tuple(method for method in result.methods if method.attack.name == "noise"))
     bless(only_noise, tmp_path / "baseline.json")
     report = check(result, tmp_path / "baseline.json")
     assert {outcome.attack for outcome in report.thresholds} == {"original", "re-roll", "noise"}
@@ -372,7 +378,7 @@ def test_a_baseline_that_is_no_json_is_an_error(result, tmp_path):
 def test_a_metric_that_is_no_longer_measured_is_an_error(result, baseline):
     data = result.model_dump()
     data["metrics"] = [metric for metric in data["metrics"] if metric["name"] != "ssim"]
-    for method in (*data["originals"], *data["rerolls"], *data["methods"]):
+    for method in data["rows"]:
         method["metrics"].pop("ssim", None)
         for case in method["cases"]:
             case["scores"].pop("ssim", None)
@@ -409,7 +415,7 @@ def outcome_of(report, attack, editor, metric):
 def moved_by(result, attack, editor, metric, shifts):
     """Return the result with the scores of one row moved, each case by its own."""
     data = result.model_dump()
-    for method in data["methods"]:
+    for method in attacks_of(data):
         if (method["attack"]["name"], method["editor"]) == (attack, editor):
             for case, shift in zip(method["cases"], shifts, strict=True):
                 case["scores"][metric] += shift
@@ -452,7 +458,7 @@ def test_tolerances_are_shares_of_the_metric_s_scale(result, attack, share, side
 def test_edits_of_originals_with_another_seed_are_a_floor(result, baseline):
     for shift, passed in ((-0.011, False), (-0.009, True), (0.009, True), (0.011, False)):
         data = result.model_dump()
-        for case in data["rerolls"][0]["cases"]:
+        for case in rows_of(data, "re-roll")[0]["cases"]:
             case["scores"]["ssim"] += shift
         report = check(EvaluationResult.model_validate(data), baseline)
         assert outcome_of(report, "re-roll", "inpaint", "ssim").passed == passed
@@ -461,7 +467,7 @@ def test_edits_of_originals_with_another_seed_are_a_floor(result, baseline):
 def test_edits_of_originals_are_a_floor(result, baseline):
     for shift, passed in ((0.009, True), (0.011, False), (-0.011, False)):
         data = result.model_dump()
-        for case in data["originals"][0]["cases"]:
+        for case in rows_of(data, "own")[0]["cases"]:
             case["scores"]["clip_similarity"] += shift
         report = check(EvaluationResult.model_validate(data), baseline)
         assert outcome_of(report, "original", "inpaint", "clip_similarity").passed == passed
@@ -473,7 +479,7 @@ def with_plugin_metric(result, name="mine", source="mymetrics 1.0", extractor=""
     like = next(metric for metric in data["metrics"] if metric["name"] == "vsi")
     more = {"name": name, "label": name.upper(), "plugin": source, "extractor": extractor}
     data["metrics"] = [*data["metrics"], {**like, **more}]
-    for method in data["methods"]:
+    for method in attacks_of(data):
         method["metrics"][name] = summarize([0.5] * method["n"]).model_dump()
         for case in method["cases"]:
             case["scores"][name] = 0.5

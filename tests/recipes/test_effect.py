@@ -21,8 +21,8 @@ def test_constant_values_have_an_interval_of_no_width(values):
 def test_every_row_shows_means_of_the_result():
     result = make_result()
     table = describe_effect(result).splitlines()
-    assert len(table) == 3 + len(result.all_rows)
-    for line, method in zip(table[3:], result.all_rows, strict=True):
+    assert len(table) == 3 + len(result.rows)
+    for line, method in zip(table[3:], result.rows, strict=True):
         assert method.label in line
         if method.attack:
             assert f"{method.metrics['ssim'].mean:.3f} [" in line

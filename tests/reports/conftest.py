@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.results.schema import EvaluationResult, GateReport
+from photoguard_eval.results.outcomes import GateReport
+from photoguard_eval.results.schema import EvaluationResult
 from tests.reports.example import ExampleImages, make_gate, make_result
 
 

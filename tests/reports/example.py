@@ -7,26 +7,22 @@ import io
 import numpy as np
 from PIL import Image
 
-from photoguard_eval.results.schema import (
+from photoguard_eval.results.facts import (
     AttackInfo,
     CaseInfo,
-    CaseResult,
-    ClaimOutcome,
-    Cost,
     DatasetInfo,
-    EvaluationResult,
-    GateReport,
-    MethodResult,
     MetricInfo,
     ModelInfo,
     Provenance,
-    Summary,
     ThreatModelInfo,
-    ThresholdOutcome,
 )
+from photoguard_eval.results.outcomes import ClaimOutcome, GateReport, ThresholdOutcome
+from photoguard_eval.results.rows import CaseResult, Cost, MethodResult, Summary
+from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.summaries import summarize
 
 EDITORS = ("inpaint", "img2img")
+MODEL = "maker/model"
 ATTACKS = ("noise", "encoder", "diffusion")
 TITLES = {
     "noise": "Immunization baseline (Random noise)",
@@ -127,7 +123,9 @@ def method_result(name: str, editor: str) -> MethodResult:
     cost = Cost(
         seconds=2.5, gradient_evaluations=200, unet_calls=800, encoder_calls=201, peak_memory_mib=512.4, batch_size=2
     )
-    return MethodResult(attack=attack_info(name), editor=editor, n=4, metrics=metrics, cases=cases, cost=cost)
+    return MethodResult(
+        attack=attack_info(name), editor=editor, model=MODEL, n=4, metrics=metrics, cases=cases, cost=cost
+    )
 
 
 def original_result(editor: str) -> MethodResult:
@@ -144,7 +142,7 @@ def original_result(editor: str) -> MethodResult:
         for index, case in enumerate(scores)
     )
     summary = summarize([case["clip_similarity"] for case in scores])
-    return MethodResult(attack=None, editor=editor, n=4, metrics={"clip_similarity": summary}, cases=cases)
+    return MethodResult(attack=None, editor=editor, model=MODEL, n=4, metrics={"clip_similarity": summary}, cases=cases)
 
 
 def make_result(started: str = "2030-01-02T03:04:05+00:00") -> EvaluationResult:
@@ -152,7 +150,7 @@ def make_result(started: str = "2030-01-02T03:04:05+00:00") -> EvaluationResult:
         id="1234" * 16,
         preset="ci",
         model=ModelInfo(
-            name="maker/model",
+            name=MODEL,
             revision="",
             weights_sha256="a" * 64,
             kind="inpainting",
@@ -173,8 +171,10 @@ def make_result(started: str = "2030-01-02T03:04:05+00:00") -> EvaluationResult:
             )
             for index, prompt in enumerate(PROMPTS)
         ),
-        originals=tuple(original_result(editor) for editor in EDITORS),
-        methods=tuple(method_result(name, editor) for editor in EDITORS for name in ATTACKS),
+        rows=(
+            *(original_result(editor) for editor in EDITORS),
+            *(method_result(name, editor) for editor in EDITORS for name in ATTACKS),
+        ),
         provenance=Provenance(
             package_version="9.8.7",
             libraries={"numpy": "2.0"},
@@ -210,13 +210,13 @@ def reroll_result(editor: str) -> MethodResult:
         for index, case in enumerate(row.cases)
     )
     metrics = {name: summarize([case.scores[name] for case in cases]) for name in means}
-    return MethodResult(attack=None, editor=editor, rerolled=True, n=4, metrics=metrics, cases=cases)
+    return MethodResult(attack=None, editor=editor, model=MODEL, seeds="re-roll", n=4, metrics=metrics, cases=cases)
 
 
 def with_rerolls(result: EvaluationResult) -> EvaluationResult:
     """Add the rows of unprotected images that were edited with another seed, which earlier results lack."""
     cases = tuple(case.model_copy(update={"reroll_seed": dict.fromkeys(EDITORS, 77)}) for case in result.cases)
-    return result.model_copy(update={"rerolls": tuple(map(reroll_result, EDITORS)), "cases": cases})
+    return result.replaced(rerolls=tuple(map(reroll_result, EDITORS)), cases=cases)
 
 
 def claim(

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from photoguard_eval.reports.figures import describe_figure, figure_7, figure_editors, figure_png, figure_svg
-from photoguard_eval.results.schema import Summary
+from photoguard_eval.results.rows import Summary
 from tests.reports.example import EDITORS, with_rerolls
 
 NAMES = ["No\nimmunization", "Random\nnoise", "Encoder\nattack", "Diffusion\nattack"]
@@ -45,7 +45,7 @@ def test_error_bars_are_the_interquartile_range(result):
 def test_a_mean_outside_of_its_quartiles_is_drawn(result):
     skewed = Summary(mean=0.9, std=0.5, first_quartile=0.1, median=0.15, third_quartile=0.2)
     original = result.originals[0].model_copy(update={"metrics": {"clip_similarity": skewed}})
-    panel = figure_7(result.model_copy(update={"originals": (original, result.originals[1])}), EDITORS).axes[0]
+    panel = figure_7(result.replaced(originals=(original, result.originals[1])), EDITORS).axes[0]
     assert panel.containers[0][0].get_height() == 0.9
     assert panel.get_ylim()[1] > 0.9
 
@@ -61,7 +61,7 @@ def test_panels_start_at_zero_share_their_scale_and_state_n(result):
 def test_a_negative_similarity_is_inside_the_scale(result):
     summary = Summary(mean=-0.2, std=0.1, first_quartile=-0.3, median=-0.2, third_quartile=-0.1)
     original = result.originals[0].model_copy(update={"metrics": {"clip_similarity": summary}})
-    panel = figure_7(result.model_copy(update={"originals": (original, result.originals[1])}), EDITORS).axes[0]
+    panel = figure_7(result.replaced(originals=(original, result.originals[1])), EDITORS).axes[0]
     assert panel.get_ylim()[0] < -0.3
 
 
@@ -99,7 +99,7 @@ def test_references_inside_the_svg_lead_somewhere(result):
 def test_a_plugins_dollar_sign_is_no_formula(result):
     method = result.methods[0]
     named = method.model_copy(update={"attack": method.attack.model_copy(update={"title": "a$b_$<c>"})})
-    svg = figure_svg(figure_7(result.model_copy(update={"methods": (named,)}), ["inpaint"]))
+    svg = figure_svg(figure_7(result.replaced(methods=(named,)), ["inpaint"]))
     assert "a$b_$&lt;c&gt;" in svg
 
 
@@ -110,12 +110,8 @@ def test_the_png_is_a_picture_of_both_panels(result):
 
 
 def test_without_prompt_similarity_there_is_no_panel(result):
-    bare = result.model_copy(
-        update={
-            "originals": (),
-            "methods": tuple(method.model_copy(update={"metrics": {}}) for method in result.methods),
-        }
-    )
+    methods = tuple(method.model_copy(update={"metrics": {}}) for method in result.methods)
+    bare = result.replaced(originals=(), methods=methods)
     assert figure_editors(bare) == ()
     assert figure_editors(result) == EDITORS
 

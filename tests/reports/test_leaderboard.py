@@ -5,7 +5,8 @@ import json
 import pytest
 
 from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
-from photoguard_eval.results.schema import REFERENCES, Summary, without_pictures
+from photoguard_eval.results.rows import REFERENCES, Summary
+from photoguard_eval.results.schema import without_pictures
 from tests.reports.example import ATTACKS, EDITORS, make_result, metric, with_rerolls
 from tests.reports.test_ranking import on_images
 
@@ -24,7 +25,7 @@ def with_ssim(started: str, mean: float, **model: str):
         for method in result.methods
     ]
     info = result.model.model_copy(update=model)
-    return result.model_copy(update={"methods": tuple(methods), "model": info})
+    return result.replaced(methods=tuple(methods), model=info)
 
 
 def test_rows_have_exactly_these_keys(result):
@@ -113,7 +114,7 @@ def as_mine(result, started, ssim, **changes):
     metrics = {**row.metrics, "ssim": Summary(mean=ssim, std=0.0)}
     mine = row.model_copy(update={"attack": attack, "metrics": metrics, "cases": cases})
     provenance = result.provenance.model_copy(update={"started": started})
-    return result.model_copy(update={"methods": (mine,), "provenance": provenance, **changes})
+    return result.replaced(methods=(mine,), provenance=provenance, **changes)
 
 
 def ranked(table):
@@ -173,7 +174,7 @@ def test_rows_of_other_extractors_are_marked_and_never_best(result):
     )
     fid = metric("fid", "FID", "6", higher=False, kind="distribution").model_copy(update={"extractor": "Inception-v3"})
     metrics = (fid, *older.metrics[1:])
-    board = leaderboard_tables([result, older.model_copy(update={"methods": (foreign,), "metrics": metrics})])[1]
+    board = leaderboard_tables([result, older.replaced(methods=(foreign,), metrics=metrics)])[1]
     headings = [column.label for column in board.header]
     cells = {row.cells[0].text: row.cells for row in board.rows}
     marked = cells["Immunization (Diffusion attack) [diffusion,steps=9]"]
@@ -186,7 +187,7 @@ def test_rows_of_other_extractors_are_marked_and_never_best(result):
 def of(result, **changes):
     """The same result with what says who its attacks are changed."""
     rows = [row.model_copy(update={"attack": row.attack.model_copy(update=changes)}) for row in result.methods]
-    return result.model_copy(update={"methods": tuple(rows)})
+    return result.replaced(methods=tuple(rows))
 
 
 PLACE = "theirs/result.json"

@@ -10,7 +10,7 @@ from photoguard_eval.reports.gallery import make_gallery
 from photoguard_eval.reports.naming import NOTE_REROLL
 from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.tables import editor_tables
-from photoguard_eval.results.schema import FailedAttack
+from photoguard_eval.results.facts import FailedAttack
 from tests.reports.example import HOSTILE_PROMPT, PROMPTS, ExampleImages, make_gate, threshold, with_rerolls
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -184,7 +184,7 @@ def test_an_attack_that_sees_the_prompt_shows_an_image_for_each(result):
         return method.model_copy(update={"cases": cases})
 
     methods = tuple(keyed(m) if m.attack.label == "encoder" else m for m in result.methods)
-    gallery = make_gallery(result.model_copy(update={"methods": methods}), "inpaint", ExampleImages())
+    gallery = make_gallery(result.replaced(methods=methods), "inpaint", ExampleImages())
     lineups = gallery.images[0].lineups
     assert [(lineup.heading, lineup.prompt) for lineup in lineups[:4]] == [
         ("Image", PROMPTS[0]),
@@ -199,12 +199,8 @@ def test_a_board_of_many_rows_shows_the_largest_budgets_and_then_fewer_images(re
     encoder = result.method("encoder", "inpaint")
     small = encoder.attack.threat_model.model_copy(update={"epsilon": 4 / 255})
     smaller = encoder.attack.model_copy(update={"label": "encoder,epsilon=4/255", "threat_model": small})
-    board = result.model_copy(
-        update={
-            "methods": (*result.methods, encoder.model_copy(update={"attack": smaller})),
-            "editors": {"inpaint": {}},
-        }
-    )
+    methods = (*result.methods, encoder.model_copy(update={"attack": smaller}))
+    board = result.replaced(methods=methods, editors={"inpaint": {}})
 
     def shown(most):
         monkeypatch.setattr("photoguard_eval.reports.gallery.MOST_PICTURES", most)
@@ -257,7 +253,7 @@ def test_provenance_is_complete(tree):
 def test_stopped_attacks_and_runs_without_claims_are_told(result):
     failure = FailedAttack(attack="mine", editor="inpaint", error="returned <NaN>")
     gate = make_gate().model_copy(update={"claims": (), "failures": (failure,)})
-    bare = result.model_copy(update={"methods": (), "failures": (failure,)})
+    bare = result.replaced(methods=(), failures=(failure,))
     page = render_page(bare, gate, ExampleImages())
     Tree(page)
     assert "Stopped: mine (inpaint): returned &lt;NaN&gt;" in page

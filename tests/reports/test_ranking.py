@@ -19,7 +19,7 @@ def with_budgets(result, budgets):
         return method.model_copy(update={"attack": attack})
 
     methods = [changed(method, budgets[index % len(budgets)]) for index, method in enumerate(result.methods)]
-    return result.model_copy(update={"methods": tuple(methods)})
+    return result.replaced(methods=tuple(methods))
 
 
 def with_scores(result, attack, metric, values):
@@ -34,7 +34,7 @@ def with_scores(result, attack, metric, values):
         ]
         return method.model_copy(update={"cases": tuple(cases)})
 
-    return result.model_copy(update={"methods": tuple(changed(method) for method in result.methods)})
+    return result.replaced(methods=tuple(changed(method) for method in result.methods))
 
 
 def column(table, label):
@@ -120,7 +120,7 @@ def on_images(result, count):
         return method.model_copy(update={"cases": tuple(method.cases[n % 4] for n in range(count))})
 
     methods = tuple(repeated(method) for method in result.methods)
-    return result.model_copy(update={"cases": cases, "methods": methods})
+    return result.replaced(cases=cases, methods=methods)
 
 
 def test_every_metric_says_who_beats_the_noise(result):
@@ -181,7 +181,7 @@ def test_a_re_roll_that_is_no_further_than_the_noise_is_no_measure(result):
         )
         for row in rerolled.rerolls
     )
-    (table,) = ranking_tables(rerolled.model_copy(update={"rerolls": rows}), "img2img")
+    (table,) = ranking_tables(rerolled.replaced(rerolls=rows), "img2img")
     assert "Of a re-roll" not in [heading.label for heading in table.header]
     assert column(table, "SSIM against noise")["Re-roll"].text == "0.000 ± 0.000"
 
@@ -214,7 +214,7 @@ def test_a_metric_of_distance_counts_the_other_way(result):
 def test_more_attacks_make_a_finding_harder(result):
     """Of five images the smallest p is 1/32: enough for one attack, not for two."""
     five = on_images(result, 5)
-    alone = five.model_copy(update={"methods": tuple(m for m in five.methods if m.attack.name != "diffusion")})
+    alone = five.replaced(methods=tuple(m for m in five.methods if m.attack.name != "diffusion"))
     assert column(ranking_tables(alone, "inpaint")[0], "Beats noise")[ENCODER].text == "10 of 10"
     assert "Beats noise" not in [heading.label for heading in ranking_tables(five, "inpaint")[0].header]
     assert column(ranking_tables(on_images(result, 6), "inpaint")[0], "Beats noise")[ENCODER].text == "10 of 10"
@@ -224,7 +224,7 @@ def test_more_attacks_make_a_finding_harder(result):
 def test_without_a_floor_or_images_enough_nothing_is_said(result, case):
     if case == "no noise":
         eight = on_images(result, 8)
-        result = eight.model_copy(update={"methods": tuple(m for m in eight.methods if m.attack.name != "noise")})
+        result = eight.replaced(methods=tuple(m for m in eight.methods if m.attack.name != "noise"))
     (table,) = ranking_tables(result, "inpaint")
     headings = [heading.label for heading in table.header]
     assert "Beats noise" not in headings
@@ -244,7 +244,7 @@ def test_equal_rows_share_the_middle(result):
         method.model_copy(update={"attack": method.attack.model_copy(update={"label": "encoder,x=1"})})
         for method in twins
     ]
-    (table,) = ranking_tables(result.model_copy(update={"methods": (*twins, *other)}), "inpaint")
+    (table,) = ranking_tables(result.replaced(methods=(*twins, *other)), "inpaint")
     assert [row.cells[1].text for row in table.rows] == ["1.5", "1.5"]
     assert not any(cell.best for row in table.rows for cell in row.cells)
     assert len(table.header) == 2

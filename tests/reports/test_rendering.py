@@ -9,7 +9,7 @@ from photoguard_eval.reports.markdown import markdown_report
 from photoguard_eval.reports.rendering import escape_markdown, render_markdown, render_terminal
 from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.reports.terminal import terminal_report
-from photoguard_eval.results.schema import FailedAttack
+from photoguard_eval.results.facts import FailedAttack
 from tests.reports.example import make_gate, threshold
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -56,7 +56,7 @@ def test_no_line_is_wider_than_the_terminal(result, width, bold):
 def test_a_long_label_does_not_widen_the_terminal_table(result):
     label = "folder,path=" + "z" * 150
     attack = result.methods[0].attack.model_copy(update={"title": label})
-    named = result.model_copy(update={"methods": (result.methods[0].model_copy(update={"attack": attack}),)})
+    named = result.replaced(methods=(result.methods[0].model_copy(update={"attack": attack}),))
     text = "\n".join(render_terminal(table, bold=False, width=120) for table in editor_tables(named, "inpaint"))
     assert max(map(len, text.splitlines())) <= 120
     assert text.count("z") >= 150 * len(editor_tables(named, "inpaint"))

@@ -28,7 +28,7 @@ def result():
         for name in ("noise", "encoder")
     )
     rows = (noise, at_budget(encoder, 16, 0.5, 0.7), at_budget(encoder, 4, 0.9, 0.95), at_budget(encoder, 8, 0.7, 0.9))
-    return plain.model_copy(update={"methods": rows, "editors": ("inpaint",)})
+    return plain.replaced(methods=rows, editors=("inpaint",))
 
 
 def test_rows_that_differ_in_the_budget_alone_are_one_family(result):
@@ -42,7 +42,7 @@ def test_families_of_the_same_attack_are_told_apart_by_their_arguments(result):
     other = result.methods[1]
     attack = other.attack.model_copy(update={"label": "encoder,target=zero,epsilon=16/255"})
     methods = (*result.methods, other.model_copy(update={"attack": attack}))
-    titles = [family.title for family in families(result.model_copy(update={"methods": methods}), "inpaint")]
+    titles = [family.title for family in families(result.replaced(methods=methods), "inpaint")]
     assert titles == ["Random noise", "Encoder attack [encoder]", "Encoder attack [encoder,target=zero]"]
 
 
@@ -57,7 +57,7 @@ def test_points_are_where_they_were_measured(result):
 
 def test_a_re_roll_is_a_line_across_every_panel(result):
     rerolled = with_rerolls(make_result())
-    board = result.model_copy(update={"rerolls": rerolled.rerolls})
+    board = result.replaced(rerolls=rerolled.rerolls)
     figure = tradeoff_figure(board, "inpaint")
     for panel, before in zip(figure.axes, tradeoff_figure(result, "inpaint").axes, strict=True):
         assert list(panel.lines[-1].get_ydata()) == [0.5, 0.5]
@@ -68,7 +68,7 @@ def test_a_re_roll_is_a_line_across_every_panel(result):
 
 def test_budgets_that_round_alike_are_told_apart(result):
     encoder = result.methods[1]
-    board = result.model_copy(update={"methods": (encoder, at_budget(encoder, 16.00125, 0.4, 0.6))})
+    board = result.replaced(methods=(encoder, at_budget(encoder, 16.00125, 0.4, 0.6)))
     over_budget, _ = tradeoff_figure(board, "inpaint").axes
     assert [label.get_text() for label in over_budget.get_xticklabels()] == ["16", "16.001"]
     assert "16.001 levels 0.400" in describe_tradeoff(board, "inpaint")
@@ -86,7 +86,7 @@ def test_the_figure_is_said_in_words(result):
 
 def test_rows_without_the_measures_are_left_out(result):
     bare = tuple(row.model_copy(update={"metrics": {}}) for row in result.methods)
-    assert families(result.model_copy(update={"methods": bare}), "inpaint") == ()
+    assert families(result.replaced(methods=bare), "inpaint") == ()
 
 
 def test_the_legend_of_many_attacks_fits(result):
@@ -95,7 +95,7 @@ def test_the_legend_of_many_attacks_fits(result):
         encoder.model_copy(update={"attack": encoder.attack.model_copy(update={"label": f"encoder,steps={steps}"})})
         for steps in range(30)
     ]
-    figure = tradeoff_figure(result.model_copy(update={"methods": (noise, *rows)}), "inpaint")
+    figure = tradeoff_figure(result.replaced(methods=(noise, *rows)), "inpaint")
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
     assert legend.height <= figure.bbox.height

@@ -9,7 +9,8 @@ from photoguard_eval.reports.verdicts import (
     gate_verdict,
     thresholds_table,
 )
-from photoguard_eval.results.schema import FailedAttack, GateReport
+from photoguard_eval.results.facts import FailedAttack
+from photoguard_eval.results.outcomes import GateReport
 from tests.reports.example import claim, make_gate, threshold
 
 

@@ -10,23 +10,46 @@ from photoguard_eval.analysis.gate import check
 from photoguard_eval.errors import StoreError
 from photoguard_eval.reports import gate_report, leaderboard_rows, leaderboard_tables
 from photoguard_eval.reports.rendering import render_terminal
-from photoguard_eval.results.schema import (
-    AttackInfo,
-    FailedAttack,
-    Provenance,
-    read_result,
-    without_pictures,
-    write_result,
-)
+from photoguard_eval.results.facts import AttackInfo, FailedAttack, Provenance, budget_levels
+from photoguard_eval.results.files import read_result, write_result
+from photoguard_eval.results.rows import Budget
+from photoguard_eval.results.schema import without_pictures
 
 DATA = Path(__file__).parent / "data"
-RECORDED = json.loads((DATA / "result-schema-1.json").read_text(encoding="utf-8"))
+RECORDED = json.loads((DATA / "result-schema-2.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("version", [1])
+@pytest.mark.parametrize("version", [1, 2])
 def test_results_of_every_schema_version_load(version):
     result = read_result(DATA / f"result-schema-{version}.json")
     assert result.methods[0].metrics["ssim"].std is not None
+    assert result == read_result(DATA / "result-schema-2.json")
+
+
+def test_the_budget_of_an_earlier_result_is_an_axis_and_no_part_of_its_labels(tmp_path):
+    def write(data):
+        attack = data["methods"][0]["attack"]
+        attack["label"] = "noise,epsilon=8/255,norm=l2"
+        attack["threat_model"] |= {"epsilon": 8 / 255, "norm": "l2"}
+
+    row = read_result(changed(tmp_path, write)).methods[0]
+    assert (row.label, str(row.id.budget)) == ("noise", "l2 8/255")
+    assert not {"epsilon", "norm"} & set(row.attack.arguments)
+
+
+def test_rows_are_selected_by_axis():
+    result = read_result(DATA / "result-schema-2.json")
+    budget = Budget(norm="linf", levels=16)
+    (row,) = result.select(attack="noise", editor="img2img", budget=budget, model="inpaint-a", seeds="own")
+    assert result.select(attack=None, editor="img2img") == (result.original("img2img"),)
+    assert row.id.reference == result.original("img2img").id
+    assert result.select(budget=Budget(norm="l2", levels=16)) == ()
+    assert len(result.select(purification=None)) == len(result.rows)
+
+
+def test_budgets_that_differ_print_otherwise():
+    texts = [str(Budget(norm=norm, levels=budget_levels(e))) for norm, e in (("linf", 16 / 255), ("linf", 0.06275))]
+    assert texts == ["16/255", "16.001/255"]
 
 
 def changed(tmp_path, change):
@@ -40,9 +63,9 @@ def changed(tmp_path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.update(schema_version=2), "result schema 2; this version reads 1"),
+        (lambda data: data.update(schema_version=3), "result schema 3; this version reads 1 to 2"),
         (lambda data: data.update(surprise=1), "surprise: Extra inputs"),
-        (lambda data: data.pop("methods"), "methods: Field required"),
+        (lambda data: data.pop("methods"), "it lacks what schema 1 has .*methods"),
     ],
 )
 def test_results_of_another_form_are_refused(tmp_path, change, message):
@@ -56,7 +79,7 @@ def test_a_damaged_result_is_refused(tmp_path):
         read_result(tmp_path / "result.json")
 
 
-ROW = ("methods", 0)
+ROW = ("rows", 2)
 MISSING = object()
 BROKEN = {
     "negative budget": ((*ROW, "attack", "threat_model", "epsilon"), -0.1, "greater than 0"),
@@ -84,11 +107,15 @@ BROKEN = {
         "the case dog-in-a-meadow-0 is there twice",
     ),
     "another case": ((*ROW, "cases", 0, "case_id"), "cat-0", "are not those of the evaluation"),
-    "a row that is there twice": (("methods", 1, "attack", "label"), "noise", "noise under inpaint is there twice"),
-    "a row of an unknown editor": ((*ROW, "editor"), "outpaint", "where rows of its kind, or of its editor, do not"),
-    "an attack's row without attack": ((*ROW, "attack"), None, "is there twice|do not"),
+    "a row that is there twice": (
+        ("rows", 3, "attack", "label"),
+        "noise",
+        "noise at 16/255 under inpaint .* is there twice",
+    ),
+    "a row of an unknown editor": ((*ROW, "editor"), "outpaint", "no row of unprotected images to be compared with"),
+    "an attack's row without attack": ((*ROW, "attack"), None, "is there twice"),
     "half of the quartiles": ((*ROW, "metrics", "ssim", "median"), None, "all three quartiles, or none"),
-    "no rows of originals": (("originals",), [], "one row of the originals for each editor"),
+    "no rows of originals": (("rows", 0), MISSING, "one row of the originals for each editor"),
     "a value too few": ((*ROW, "cases", 0, "scores", "ssim"), MISSING, "differ in ssim"),
     "a summary too few": ((*ROW, "metrics", "ssim"), MISSING, "differ in ssim"),
     "a set metric too few": ((*ROW, "metrics", "fid"), MISSING, "some rows of attacks have values of fid, others"),
@@ -181,9 +208,7 @@ def test_names_that_are_no_unicode_are_written_as_escapes(tmp_path):
     provenance = Provenance(**{**dict(recorded.provenance), "command": f"photoguard-eval run --attack {name}"})
     failure = FailedAttack(attack=name, editor="inpaint", error="cannot say \ud800")
     path = tmp_path / "result.json"
-    write_result(
-        path, recorded.model_copy(update={"methods": methods, "provenance": provenance, "failures": (failure,)})
-    )
+    write_result(path, recorded.replaced(methods=methods, provenance=provenance, failures=(failure,)))
     read = read_result(path)
     assert read.methods[0].label == r"folder,path=caf\udce9"
     assert read.provenance.command.endswith(r"caf\udce9")

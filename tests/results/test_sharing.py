@@ -2,7 +2,8 @@
 
 import pytest
 
-from photoguard_eval.results.schema import AttackInfo, EvaluationResult, FailedAttack, Provenance
+from photoguard_eval.results.facts import AttackInfo, FailedAttack, Provenance
+from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.sharing import shareable
 from tests.reports.example import make_result
 
@@ -19,7 +20,7 @@ def with_attack(result, **changes):
         else row
         for row in result.methods
     )
-    return result.model_copy(update={"methods": methods})
+    return result.replaced(methods=methods)
 
 
 def with_command(result, command):
@@ -80,7 +81,7 @@ def test_two_folders_of_one_name_stay_two_rows():
     first = with_attack(result, label="folder,path=/home/ada/a/out", arguments={"path": "/home/ada/a/out"}).methods
     second = with_attack(result, label="folder,path=/home/ada/b/out", arguments={"path": "/home/ada/b/out"}).methods
     both = tuple(row for row in (*first, *second) if row.attack.label.startswith("folder"))
-    shared = shareable(result.model_copy(update={"methods": both}))
+    shared = shareable(result.replaced(methods=both))
     assert [row.attack.label for row in shared.methods[::2]] == ["folder,path=out", "folder,path=out-2"]
     assert EvaluationResult.model_validate_json(shared.model_dump_json(), strict=True) == shared
 
