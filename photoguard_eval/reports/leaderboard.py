@@ -166,7 +166,7 @@ def _latest(results: Sequence[EvaluationResult], shared: Shared) -> list[Entry]:
     rows: dict[tuple[str, ...], dict[str, Entry]] = {}
     for origin, result in sorted(origins, key=lambda pair: pair[1].provenance.started):
         for method in result.methods:
-            standing = rows.setdefault((method.label, *_place(result, method.editor)), {})
+            standing = rows.setdefault((method.label, str(method.id.budget), *_place(result, method.editor)), {})
             for other, (_, row) in list(standing.items()):
                 if other == origin or _is_same_attack(row, method):
                     del standing[other]
