@@ -1,9 +1,7 @@
-"""Metrics, in the order of the paper's tables: Table 6, Table 10, Figure 7, and this benchmark's own."""
+"""Metrics of edits and of immunized images. What is to be known of one are facts of its class."""
 
 from __future__ import annotations
 
-# The order of these imports is the order of the report.
-# isort: off
 from photoguard_eval.metrics.base import (
     METRICS,
     DistributionMetric,
@@ -12,15 +10,15 @@ from photoguard_eval.metrics.base import (
     PromptMetric,
     register_metric,
 )
+from photoguard_eval.metrics.clip import TextImageModel, select_clip
 from photoguard_eval.metrics.distribution import FrechetInceptionDistance, Precision, Recall, realism_scores
-from photoguard_eval.metrics.pairwise import StructuralSimilarity
-from photoguard_eval.metrics.prompt import ClipSimilarity, TextImageModel, select_clip
-from photoguard_eval.metrics.quality import quality_scores
-from photoguard_eval.metrics.kernel import KernelInceptionDistance
-from photoguard_eval.metrics.region import RegionPeakSignalToNoiseRatio, RegionStructuralSimilarity
-from photoguard_eval.metrics.perceptual import LearnedPerceptualSimilarity
 from photoguard_eval.metrics.features import EmbeddedClipFeatures, FeatureExtractor, InceptionFeatures, select_extractor
-# isort: on
+from photoguard_eval.metrics.kernel import KernelInceptionDistance
+from photoguard_eval.metrics.pairwise import StructuralSimilarity
+from photoguard_eval.metrics.perceptual import LearnedPerceptualSimilarity
+from photoguard_eval.metrics.prompt import ClipSimilarity
+from photoguard_eval.metrics.quality import quality_scores
+from photoguard_eval.metrics.region import RegionPeakSignalToNoiseRatio, RegionStructuralSimilarity
 
 __all__ = [
     "METRICS",
@@ -42,8 +40,6 @@ __all__ = [
     "StructuralSimilarity",
     "TextImageModel",
     "distribution_metrics",
-    "pairwise_metrics",
-    "prompt_metrics",
     "quality_scores",
     "realism_scores",
     "register_metric",
@@ -52,16 +48,6 @@ __all__ = [
 ]
 
 
-def pairwise_metrics() -> list[type[PairwiseMetric]]:
-    """Return all metrics of two images in the order of the paper's tables, those of installed plug-ins last."""
-    return [metric for metric in METRICS.classes().values() if issubclass(metric, PairwiseMetric)]
-
-
 def distribution_metrics() -> list[type[DistributionMetric]]:
-    """Return all metrics of two sets of images in the order of the paper's tables, those of plug-ins last."""
+    """Return all metrics of two sets of images, in the order of a result's columns."""
     return [metric for metric in METRICS.classes().values() if issubclass(metric, DistributionMetric)]
-
-
-def prompt_metrics() -> list[type[PromptMetric]]:
-    """Return all metrics of an image and a prompt in the order of the paper's tables, those of plug-ins last."""
-    return [metric for metric in METRICS.classes().values() if issubclass(metric, PromptMetric)]

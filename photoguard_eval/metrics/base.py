@@ -4,66 +4,24 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from photoguard_eval.errors import MetricError
+from photoguard_eval.metrics.checks import RANGE_TOLERANCE, require_images, require_range
 from photoguard_eval.metrics.hub import HubWeights
 from photoguard_eval.plugins.registry import Registry
 
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.metrics.prompt import TextImageModel
+    from photoguard_eval.metrics.clip import TextImageModel
 
 Kind = Literal["pairwise", "distribution", "prompt"]
 PaperTable = Literal["6", "10", "figure 7", ""]
-
-RANGE_TOLERANCE = 1e-4
-"""How far a value may lie outside of its range by float32 arithmetic; it is clipped. What lies further is an error."""
-
-
-def require_images(subject: str, images: torch.Tensor, names: Sequence[str] = ()) -> None:
-    """Check images by the one convention. An image in another range has a score too, and a wrong one.
-
-    Args:
-        subject: What the images were given to, as the first words of the error.
-        images: Shape (N, 3, H, W), N ≥ 1, floating point, in [0, 1]; less than `RANGE_TOLERANCE` outside is rounding.
-        names: N names, for errors; without them an image is called by its number.
-
-    Raises:
-        MetricError: If the images are of another shape or type, not finite, or outside of the range.
-    """
-    if images.ndim != 4 or images.shape[1] != 3 or not images.numel():
-        raise MetricError(f"{subject} was given images of shape {tuple(images.shape)}; expected (N, 3, H, W).")
-    _require_range(subject, "an image", images, names)
-
-
-def _require_range(subject: str, what: str, values: torch.Tensor, names: Sequence[str]) -> None:
-    if not values.is_floating_point():
-        raise MetricError(
-            f"{subject} was given {what} of type {values.dtype}; expected floating point numbers in [0, 1]. Divide the "
-            "values of 8 bits by 255."
-        )
-    # The extremes of an image are NaN if one of its values is, so that one pass finds all that is wrong.
-    extremes = zip(*(bounds.tolist() for bounds in values.detach().flatten(1).aminmax(dim=1)), strict=True)
-    for index, (low, high) in enumerate(extremes):
-        if low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE:
-            continue
-        which = f"{what} of {names[index]}" if names else f"{what}, number {index + 1} of {len(values)},"
-        if not (math.isfinite(low) and math.isfinite(high)):
-            # Not left to the score: the sorting inside DSS, for one, turns NaN pixels into a perfect similarity.
-            raise MetricError(
-                f"{subject} was given {which} with values that are NaN or infinite; expected [0, 1]. Look at what made "
-                "it."
-            )
-        raise MetricError(
-            f"{subject} was given {which} with values from {low:g} to {high:g}; expected [0, 1]. Scale them: from "
-            "[-1, 1] by (x + 1) / 2, from [0, 255] by x / 255."
-        )
 
 
 class Metric(ABC):
@@ -80,7 +38,14 @@ class Metric(ABC):
             metrics here, two scenes of the shipped dataset. The gate's tolerances are shares of it.
         minimum_size: Shortest side of an image that it is computed for, in pixels.
         source: Publication and implementation.
-        table: Where the paper reports it; "" for measures of this benchmark.
+        table: Where the paper reports it; "" for measures of this benchmark and of others.
+        printed: Whether the paper prints values of it there.
+        position: Its place among the columns of a result: the lowest first, equal ones as they were registered.
+        ranked: Whether attacks are ranked by it, and the mean of their ranks counts it.
+        on_board: Whether it is a column of the leaderboard's table of means.
+        under_pictures: Whether its value stands under the picture of each edit.
+        equal_value: What it gives for images that are equal to what they are compared with, where that is no bound of
+            its range.
         weights: Weights that not every machine has; where they are missing the metric is left out, and its values are
             never compared with a baseline. None for a metric that needs none.
         inputs: Files that it reads, see `photoguard_eval.attacks.Attack`: a changed file is a changed metric.
@@ -96,6 +61,12 @@ class Metric(ABC):
     minimum_size: ClassVar[int] = 1
     source: ClassVar[str]
     table: ClassVar[PaperTable] = ""
+    printed: ClassVar[bool] = False
+    position: ClassVar[int] = 100
+    ranked: ClassVar[bool] = False
+    on_board: ClassVar[bool] = False
+    under_pictures: ClassVar[bool] = False
+    equal_value: ClassVar[float | None] = None
     weights: ClassVar[HubWeights | None] = None
     inputs: Mapping[str, str | Path] = MappingProxyType({})
 
@@ -151,9 +122,17 @@ class Metric(ABC):
 
 
 class PairwiseMetric(Metric):
-    """Compares an image with a reference."""
+    """Compares an image with a reference.
+
+    Attributes:
+        compares_immunized: Whether it also compares each immunized image with its original: how visible the
+            perturbation is.
+        symmetric: Whether an image and its reference may be swapped.
+    """
 
     kind = "pairwise"
+    compares_immunized: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = False
 
     def compute(
         self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor, case_ids: Sequence[str]
@@ -181,7 +160,7 @@ class PairwiseMetric(Metric):
                 f"{self.label} was given masks of shape {tuple(masks.shape)} with images of shape "
                 f"{tuple(edited.shape)}; expected one channel and the images' size."
             )
-        _require_range(self.label, "a mask", masks, case_ids)
+        require_range(self.label, "a mask", masks, case_ids)
         with torch.no_grad():
             values = self._scores(edited.float().clamp(0, 1), reference.float().clamp(0, 1), masks)
         return self._checked_all(values, case_ids)
@@ -194,23 +173,6 @@ class PairwiseMetric(Metric):
         """
 
 
-def pair_by_pair(score: Callable[..., Any], edited: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Score one pair at a time: convolutions in float64 are several times slower in a batch of small images.
-
-    Args:
-        score: Takes two images, (1, 3, H, W) each, and `reduction="none"`.
-        edited: Shape (N, 3, H, W).
-        reference: The same shape.
-
-    Returns:
-        What `score` gives, one after the other along the first dimension.
-    """
-    import torch
-
-    pairs = ((edited[index : index + 1], reference[index : index + 1]) for index in range(len(edited)))
-    return torch.cat([score(image, other, reduction="none") for image, other in pairs])
-
-
 class DistributionMetric(Metric):
     """Compares two sets of images by their features.
 
@@ -219,6 +181,7 @@ class DistributionMetric(Metric):
         settled_from: From how many images on a value says which of two rows is better. Of fewer no value is called best
             or ranked.
         shown_unsettled: Whether a value of fewer is shown at all.
+        unbiased: Whether its expectation does not depend on the size of the sets.
 
     Measured on inpainted edits of the 60 cases of emoji-scenes, of which some were drawn at random again and again: FID
     over all of them is 12.6 under an encoder attack of 30 steps and 9.6 between two seeds. Over 12 cases it puts the
@@ -229,6 +192,7 @@ class DistributionMetric(Metric):
     minimum_images: ClassVar[int] = 2
     settled_from: ClassVar[int] = 40
     shown_unsettled: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = False
 
     @classmethod
     def needs_more(cls, images: int) -> bool:

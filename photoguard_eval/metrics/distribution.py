@@ -30,6 +30,10 @@ class FrechetInceptionDistance(DistributionMetric):
     upper_bound = None
     source = "Heusel et al. 2017; torchmetrics"
     table = "6"
+    printed = True
+    position = 1
+    ranked = True
+    on_board = True
 
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         from torchmetrics.image.fid import FrechetInceptionDistance as Distance
@@ -67,6 +71,9 @@ class Precision(_PrecisionRecall):
     name = "precision"
     label = "Precision"
     higher_is_more_similar = True
+    printed = True
+    position = 2
+    ranked = True
 
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         return self._share_inside(edited, reference)
@@ -79,6 +86,8 @@ class Recall(_PrecisionRecall):
     name = "recall"
     label = "Recall"
     higher_is_more_similar = True
+    position = 3
+    ranked = True
 
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         return self._share_inside(reference, edited)

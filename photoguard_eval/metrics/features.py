@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
-from photoguard_eval.metrics.base import require_images
+from photoguard_eval.metrics.checks import require_images
+from photoguard_eval.metrics.clip import TextImageModel
 from photoguard_eval.metrics.hub import HubWeights
-from photoguard_eval.metrics.prompt import TextImageModel
 
 if TYPE_CHECKING:
     import torch

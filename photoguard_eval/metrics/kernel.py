@@ -33,6 +33,9 @@ class KernelInceptionDistance(DistributionMetric):
     settled_from = 48
     shown_unsettled = False
     source = "Bińkowski et al. 2018, over all pairs at once; torchmetrics' kernel"
+    position = 14
+    unbiased = True
+    equal_value = 0.0
 
     def _score(self, edited: torch.Tensor, reference: torch.Tensor) -> float:
         from torchmetrics.image.kid import poly_kernel

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.metrics.base import PairwiseMetric, pair_by_pair, register_metric
+from photoguard_eval.metrics.base import PairwiseMetric, register_metric
 
 if TYPE_CHECKING:
     import torch
 
 DECIBELS = 20.0
 """In PSNR, from images that have nothing in common to those that are equal to the eye: equal ones are at infinity."""
+
+
+def pair_by_pair(score: Callable[..., Any], edited: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Score one pair at a time: convolutions in float64 are several times slower in a batch of small images.
+
+    Args:
+        score: Takes two images, (1, 3, H, W) each, and `reduction="none"`.
+        edited: Shape (N, 3, H, W).
+        reference: The same shape.
+
+    Returns:
+        What `score` gives, one after the other along the first dimension.
+    """
+    import torch
+
+    pairs = ((edited[index : index + 1], reference[index : index + 1]) for index in range(len(edited)))
+    return torch.cat([score(image, other, reduction="none") for image, other in pairs])
 
 
 @register_metric
@@ -27,6 +45,13 @@ class StructuralSimilarity(PairwiseMetric):
     minimum_size = 11
     source = "Wang et al. 2004; piq, Gaussian window 11, σ = 1.5, down-sampled by side / 256"
     table = "6"
+    printed = True
+    position = 4
+    ranked = True
+    on_board = True
+    under_pictures = True
+    compares_immunized = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -45,6 +70,14 @@ class PeakSignalToNoiseRatio(PairwiseMetric):
     scale = DECIBELS
     source = "10·log10(1 / MSE) over RGB; piq"
     table = "6"
+    printed = True
+    position = 5
+    ranked = True
+    on_board = True
+    under_pictures = True
+    equal_value = 80.0
+    compares_immunized = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -70,6 +103,11 @@ class VisualInformationFidelity(PairwiseMetric):
     minimum_size = 41
     source = "Sheikh and Bovik 2006, pixel domain; piq"
     table = "6"
+    printed = True
+    position = 6
+    ranked = True
+    on_board = True
+    equal_value = 1.0
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -91,6 +129,11 @@ class FeatureSimilarity(PairwiseMetric):
     minimum_size = 16
     source = "Zhang et al. 2011, with chrominance; piq"
     table = "6"
+    printed = True
+    position = 7
+    ranked = True
+    on_board = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -109,6 +152,10 @@ class SpectralResidualSimilarity(PairwiseMetric):
     minimum_size = 40
     source = "Zhang and Li 2012; piq"
     table = "10"
+    printed = True
+    position = 8
+    ranked = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -128,6 +175,10 @@ class GradientMagnitudeSimilarityDeviation(PairwiseMetric):
     minimum_size = 6
     source = "Xue et al. 2014; piq"
     table = "10"
+    printed = True
+    position = 9
+    ranked = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -150,6 +201,10 @@ class VisualSaliencyInducedIndex(PairwiseMetric):
     minimum_size = 16
     source = "Zhang et al. 2014; piq"
     table = "10"
+    printed = True
+    position = 10
+    ranked = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -173,6 +228,10 @@ class CosineTransformSubbandSimilarity(PairwiseMetric):
     minimum_size = 32
     source = "Balanov et al. 2015; piq"
     table = "10"
+    printed = True
+    position = 11
+    ranked = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq
@@ -191,6 +250,10 @@ class HaarPerceptualSimilarity(PairwiseMetric):
     minimum_size = 16
     source = "Reisenhofer et al. 2018; piq"
     table = "10"
+    printed = True
+    position = 12
+    ranked = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         import piq

@@ -33,6 +33,9 @@ class LearnedPerceptualSimilarity(PairwiseMetric):
         origin="download.pytorch.org/models",
         otherwise="go without LPIPS",
     )
+    position = 17
+    compares_immunized = True
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         distances: torch.Tensor = self._network(edited.cpu(), reference.cpu(), normalize=True)

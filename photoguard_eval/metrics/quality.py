@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from photoguard_eval.metrics.prompt import TextImageModel
+from photoguard_eval.metrics.clip import TextImageModel
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from photoguard_eval.errors import MetricError
-from photoguard_eval.metrics.base import PairwiseMetric, pair_by_pair, register_metric
-from photoguard_eval.metrics.pairwise import DECIBELS
+from photoguard_eval.metrics.base import PairwiseMetric, register_metric
+from photoguard_eval.metrics.pairwise import DECIBELS, pair_by_pair
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,8 @@ class RegionStructuralSimilarity(PairwiseMetric):
     lower_bound = -1.0
     minimum_size = 11
     source = "Wang et al. 2004; torchmetrics' map, mean over the edited pixels, Gaussian window 11, σ = 1.5"
+    position = 15
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         return _mean_over_region(pair_by_pair(_similarity_map, edited.double(), reference.double()), masks)
@@ -40,6 +42,9 @@ class RegionPeakSignalToNoiseRatio(PairwiseMetric):
     upper_bound = None
     scale = DECIBELS
     source = "10·log10(1 / MSE) over the RGB values of the edited pixels"
+    position = 16
+    equal_value = 80.0
+    symmetric = True
 
     def _scores(self, edited: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         squared_error = _mean_over_region((edited - reference).square(), masks)

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 SCORE_CODE = ("metrics", "pipeline/scoring.py")
-IMPERCEPTIBILITY = ("ssim", "psnr", "lpips")
-"""Pairwise metrics that also compare each immunized image with its original."""
-
 SCORE_LIBRARIES = ("torch", "torchvision", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy")
 
 
@@ -94,29 +91,36 @@ class Scorer:
         self.scores = tuple(Score(plugin.name, plugin) for plugin in plugins) + tuple(
             Score(f"immunized_{plugin.name}", plugin, "immunized")
             for plugin in plugins
-            if plugin.name in IMPERCEPTIBILITY
+            if isinstance(plugin.instance, PairwiseMetric) and plugin.instance.compares_immunized
         )
 
     def metric_infos(self) -> tuple[MetricInfo, ...]:
         """Describe all columns."""
-        return tuple(
-            MetricInfo(
-                name=score.name,
-                label=score.label,
-                kind=score.metric.kind,
-                subject=score.subject,
-                higher_is_more_similar=score.metric.higher_is_more_similar,
-                source=score.metric.source,
-                extractor=self._identity(score.metric),
-                table=score.metric.table if score.subject == "edit" else "",
-                optional=score.metric.weights is not None,
-                scale=score.metric.scale,
-                lower_bound=score.metric.lower_bound,
-                upper_bound=score.metric.upper_bound,
-                plugin="" if score.plugin.source == PACKAGE else score.plugin.source,
-                settled_from=score.metric.settled_from if isinstance(score.metric, DistributionMetric) else 0,
-            )
-            for score in self.scores
+        return tuple(self._metric_info(score) for score in self.scores)
+
+    def _metric_info(self, score: Score) -> MetricInfo:
+        """Describe a column. What a metric says of edits it does not say of immunized images."""
+        metric, of_edits = score.metric, score.subject == "edit"
+        return MetricInfo(
+            name=score.name,
+            label=score.label,
+            kind=metric.kind,
+            subject=score.subject,
+            higher_is_more_similar=metric.higher_is_more_similar,
+            source=metric.source,
+            extractor=self._identity(metric),
+            table=metric.table if of_edits else "",
+            optional=metric.weights is not None,
+            scale=metric.scale,
+            lower_bound=metric.lower_bound,
+            upper_bound=metric.upper_bound,
+            plugin="" if score.plugin.source == PACKAGE else score.plugin.source,
+            settled_from=metric.settled_from if isinstance(metric, DistributionMetric) else 0,
+            printed=of_edits and metric.printed,
+            ranked=of_edits and metric.ranked,
+            on_board=of_edits and metric.on_board,
+            under_pictures=of_edits and metric.under_pictures,
+            unbiased=isinstance(metric, DistributionMetric) and metric.unbiased,
         )
 
     def case_scores(self, method: Method, score: Score) -> list[float] | None:

@@ -170,13 +170,23 @@ class Registry(Generic[T]):
         return sorted({*self._entries, *self._entry_points()})
 
     def classes(self) -> dict[str, type[T]]:
-        """Load every class, in the order of registration; a broken installed plug-in warns and is left out."""
+        """Load every class; a broken installed plug-in warns and is left out.
+
+        Returns:
+            The classes by name, in the order of their `position`, where they have one, and of registration.
+        """
         for name, entry_point in self._entry_points().items():
             try:
                 self._load_entry_point(name, entry_point)
             except PhotoguardError as error:
                 warnings.warn(str(error), stacklevel=2)
-        return {name: entry.factory for name, entry in self._entries.items()}
+        factories = [(name, entry.factory) for name, entry in self._entries.items()]
+        return dict(sorted(factories, key=lambda item: getattr(item[1], "position", 0)))
+
+    def registered(self, name: str) -> type[T] | None:
+        """Return the class that is registered under a name already, or None; nothing is loaded for it."""
+        entry = self._entries.get(name)
+        return entry.factory if entry else None
 
     def find(self, spec: str) -> type[T]:
         """Return the class that a spec names.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from photoguard_eval.metrics import METRICS
 from photoguard_eval.results.fields import Amount, Count, Facts, Frozen, Moment, Number, PositiveCount, Seed, Text
+
+
+METRIC_FACTS = ("printed", "ranked", "on_board", "under_pictures", "unbiased")
+"""Of a metric's class: what earlier results do not say."""
 
 
 class MetricInfo(Frozen):
@@ -28,6 +33,12 @@ class MetricInfo(Frozen):
         upper_bound: Greatest possible value; None likewise.
         plugin: The package, module or file that it comes from, if it is not this package's; "" otherwise.
         settled_from: Of how many cases its value says which of two rows is better; of fewer none is best or ranked.
+        printed: Whether the paper prints values of it. Of an earlier result, which does not say this and what follows,
+            it is what the registered metric of the name says.
+        ranked: Whether attacks are ranked by it.
+        on_board: Whether it is a column of the leaderboard's table of means.
+        under_pictures: Whether its value stands under the picture of each edit.
+        unbiased: Whether the expectation of a set metric does not depend on the size of the sets.
     """
 
     name: Text
@@ -44,6 +55,21 @@ class MetricInfo(Frozen):
     upper_bound: Number | None = None
     plugin: Text = ""
     settled_from: Count = 0
+    printed: bool = False
+    ranked: bool = False
+    on_board: bool = False
+    under_pictures: bool = False
+    unbiased: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_earlier(cls, fields: Any) -> Any:
+        """Take the facts that an earlier result lacks from the registered metric of the name."""
+        name = fields.get("name") if isinstance(fields, dict) else None
+        metric = METRICS.registered(name) if isinstance(name, str) else None
+        if metric is None:
+            return fields
+        return {**{fact: getattr(metric, fact, False) for fact in METRIC_FACTS}, **fields}
 
 
 def budget_levels(epsilon: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from photoguard_eval import resources
 from photoguard_eval.diffusion import load_model
 from photoguard_eval.files import write_atomically
-from photoguard_eval.metrics.prompt import TextImageModel
+from photoguard_eval.metrics.clip import TextImageModel
 from recipes.emoji_scenes.checkpoints import AMORTISED, ATTACKED, CLIP, DENOISERS
 from recipes.emoji_scenes.glyphs import Glyphs
 from recipes.emoji_scenes.quality import (

@@ -10,8 +10,8 @@ import torch
 
 from photoguard_eval.attacks import AmortisedAttack, DiffusionAttack, NoiseAttack
 from photoguard_eval.diffusion import EDITORS, EditSettings
+from photoguard_eval.metrics.clip import TextImageModel
 from photoguard_eval.metrics.pairwise import StructuralSimilarity
-from photoguard_eval.metrics.prompt import TextImageModel
 from photoguard_eval.randomness import CaseGenerators
 from recipes.emoji_scenes.amortised import draw_attacked
 from recipes.emoji_scenes.batches import Batch, draw_batch

@@ -17,13 +17,11 @@ from photoguard_eval.metrics import (
     PromptMetric,
     TextImageModel,
     distribution_metrics,
-    pairwise_metrics,
-    prompt_metrics,
     quality_scores,
 )
 from tests.metrics.pictures import SIDE, picture
 
-PAIRWISE = [metric.name for metric in pairwise_metrics() if metric.weights is None]
+PAIRWISE = [name for name, metric in METRICS.classes().items() if metric.kind == "pairwise" and not metric.weights]
 IDS = ["fox-0", "fox-1"]
 
 
@@ -51,10 +49,23 @@ def test_the_arrows_are_those_of_the_paper_s_tables():
 
 def test_metrics_are_listed_by_kind():
     assert [metric.name for metric in distribution_metrics()] == ["fid", "precision", "recall", "kid"]
-    assert [metric.name for metric in prompt_metrics()] == ["clip_similarity"]
     assert PAIRWISE == (
         ["ssim", "psnr", "vifp", "fsim", "sr_sim", "gmsd", "vsi", "dss", "haarpsi", "region_ssim", "region_psnr"]
     )
+
+
+def with_fact(fact):
+    return {name for name, metric in METRICS.classes().items() if getattr(metric, fact, False)}
+
+
+def test_what_is_shown_where_is_said_by_the_classes():
+    of_the_paper = {name for name, metric in METRICS.classes().items() if metric.table}
+    assert with_fact("ranked") == of_the_paper
+    assert with_fact("printed") == of_the_paper - {"recall"}, "the paper's one PR stands at precision"
+    assert with_fact("on_board") == {"fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity"}
+    assert with_fact("under_pictures") == {"ssim", "psnr", "clip_similarity"}
+    assert with_fact("compares_immunized") == {"ssim", "psnr", "lpips"}
+    assert with_fact("unbiased") == {"kid"}
 
 
 class Returning(PairwiseMetric):

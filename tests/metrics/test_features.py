@@ -8,8 +8,8 @@ from photoguard_eval import resources
 from photoguard_eval.errors import MetricError, UnknownNameError
 from photoguard_eval.files import sha256_of_file
 from photoguard_eval.metrics import EmbeddedClipFeatures, InceptionFeatures, hub, select_clip, select_extractor
+from photoguard_eval.metrics.clip import TextImageModel
 from photoguard_eval.metrics.features import INCEPTION
-from photoguard_eval.metrics.prompt import TextImageModel
 from tests.metrics.pictures import picture
 
 

@@ -7,11 +7,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import visual_information_fidelity
 
 from photoguard_eval.data.cases import load_dataset
-from photoguard_eval.metrics import METRICS, pairwise_metrics
+from photoguard_eval.metrics import METRICS
 from tests.metrics import definitions
 from tests.metrics.pictures import blurred, checkerboard, faded, flat, noisy, picture
 
-PAIRWISE = [metric.name for metric in pairwise_metrics() if metric.weights is None]
+PAIRWISE = [name for name, metric in METRICS.classes().items() if metric.kind == "pairwise" and not metric.weights]
 BEST = {"psnr": 80, "region_psnr": 80, "gmsd": 0}
 """Value of equal images where it is not 1."""
 

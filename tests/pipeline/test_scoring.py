@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from photoguard_eval.images.arrays import decode_png
-from photoguard_eval.metrics import METRICS
+from photoguard_eval.metrics import METRICS, PairwiseMetric
 from photoguard_eval.pipeline.execution import Evaluation
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.progress import Progress
@@ -121,6 +121,34 @@ def test_scoring_holds_the_images_of_one_row_and_gives_the_same_scores(finished,
         }
     cases = len(plan.cases)
     assert 2 * cases < most <= 3 * cases < cases * len(plan.methods)
+
+
+def test_a_metric_of_others_says_itself_what_it_compares_and_where_it_is_shown(finished, make_request, monkeypatch):
+    class Darkness(PairwiseMetric):
+        name, label, source = "darkness", "Darkness", "tests"
+        higher_is_more_similar = True
+        compares_immunized = ranked = on_board = under_pictures = True
+        position = 0
+
+        def _scores(self, edited, reference, masks):
+            return 1 - edited.mean(dim=(1, 2, 3))
+
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    METRICS.register(Darkness)
+    plan = build_plan(make_request())
+    scorer = Scorer(plan, Store.existing(finished[0]))
+    infos = {info.name: info for info in scorer.metric_infos()}
+    assert next(iter(infos)) == "darkness"
+    facts = {"ranked", "on_board", "under_pictures", "printed", "unbiased"}
+    own, of_immunized = infos["darkness"], infos["immunized_darkness"]
+    assert {fact for fact in facts if getattr(own, fact)} == {"ranked", "on_board", "under_pictures"}
+    assert {fact for fact in facts if getattr(of_immunized, fact)} == set()
+    assert (own.plugin, of_immunized.subject, of_immunized.label) == (__name__, "immunized", "Darkness of immunized")
+    assert {name for name in infos if name.startswith("immunized_")} == {
+        "immunized_darkness",
+        "immunized_ssim",
+        "immunized_psnr",
+    }
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, "0.5"], []])

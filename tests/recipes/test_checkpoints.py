@@ -10,7 +10,7 @@ from safetensors import safe_open
 from photoguard_eval import load_model
 from photoguard_eval.attacks import AmortisedAttack, DiffusionAttack, EncoderAttack
 from photoguard_eval.diffusion import EDITORS, EditSettings
-from photoguard_eval.metrics.prompt import TextImageModel
+from photoguard_eval.metrics.clip import TextImageModel
 from recipes.emoji_scenes import cards, checkpoints, latents
 from recipes.emoji_scenes.autoencoder import AutoencoderTask, DecoderTask, kept_cells, look_directions
 from recipes.emoji_scenes.batches import CONTRASTED, draw_batch, draw_contrasting_batch

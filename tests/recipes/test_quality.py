@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from photoguard_eval import load_model, resources
-from photoguard_eval.metrics.prompt import TextImageModel
+from photoguard_eval.metrics.clip import TextImageModel
 from recipes.emoji_scenes.batches import draw_batch
 from recipes.emoji_scenes.glyphs import FONT, EmojiFont
 from recipes.emoji_scenes.immunizability import (

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 from photoguard_eval import load_model, resources
-from photoguard_eval.metrics.prompt import TextImageModel
+from photoguard_eval.metrics.clip import TextImageModel
 from recipes.emoji_scenes.cards import MEASURES, card
 from recipes.emoji_scenes.checkpoints import AUTOENCODERS, DENOISERS, NAMES
 from recipes.emoji_scenes.glyphs import FONT, EmojiFont
