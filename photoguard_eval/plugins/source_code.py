@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 PACKAGE = __name__.partition(".")[0]
 """This package, whose other files are part of every key that they bear on."""
@@ -41,6 +42,24 @@ def source_files(factory: type) -> frozenset[Path]:
         else:
             found.add(path)
     return frozenset(found)
+
+
+def project_files(part: type | FunctionType | ModuleType) -> frozenset[Path]:
+    """Return the files of a part of the project of whoever uses it, and what these import; none of a library's.
+
+    Args:
+        part: A class, a function or a module.
+    """
+    path, own = _file_of(part), _top_level(_module_of(part))
+    found: set[Path] = set()
+    if path is not None and _is_of_project(own, path, own) and not LIBRARY_FOLDERS & set(path.parts):
+        _follow(path, own, found)
+    return frozenset(found)
+
+
+def is_of_file(part: type | FunctionType | ModuleType) -> bool:
+    """Tell whether a class, a function or a module is written in a file, rather than typed in a notebook."""
+    return _file_of(part) is not None
 
 
 def _follow(path: Path, own: str, found: set[Path]) -> None:
@@ -105,12 +124,16 @@ def _top_level(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _file_of(factory: type) -> Path | None:
-    """Return the file of a class, or None for one of the standard library, of C or typed at a prompt."""
-    if _top_level(factory.__module__) in sys.stdlib_module_names - {"__main__"}:
+def _module_of(part: type | FunctionType | ModuleType) -> str:
+    return part.__name__ if isinstance(part, ModuleType) else str(part.__module__)
+
+
+def _file_of(part: type | FunctionType | ModuleType) -> Path | None:
+    """Return the file of a part of code, or None if it is of the standard library, of C or typed at a prompt."""
+    if _top_level(_module_of(part)) in sys.stdlib_module_names - {"__main__"}:
         return None
     try:
-        path = inspect.getsourcefile(factory)
+        path = inspect.getsourcefile(part)
     except (TypeError, OSError):
         return None
     return Path(path).resolve() if path and Path(path).is_file() else None

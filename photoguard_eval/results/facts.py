@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.results.fields import Amount, Count, Facts, Frozen, Moment, Number, PositiveCount, Seed, Text
 
-
 METRIC_FACTS = ("printed", "ranked", "on_board", "under_pictures", "unbiased")
 """Of a metric's class: what earlier results do not say."""
 
