@@ -18,6 +18,7 @@ from tabulate import tabulate
 from photoguard_eval import load_model
 from photoguard_eval.attacks import DiffusionAttack, EncoderAttack, GradientAttack
 from photoguard_eval.diffusion import LatentDiffusion
+from photoguard_eval.diffusion.compiling import compile_networks
 
 IMAGES, ROUNDS = 8, 5
 
@@ -49,7 +50,7 @@ def measure_compilation(attack: GradientAttack, model: LatentDiffusion, backend:
     """
     gradient = PackageGradient(attack, model, example_batch(IMAGES))
     _, plain = gradient(1)
-    model.compile_networks(backend)
+    compile_networks(model, backend)
     first = seconds_of(lambda: gradient(1))
     _, fused = gradient(1)
     pairs = []

@@ -26,7 +26,7 @@ from tabulate import tabulate
 
 from photoguard_eval.app.cli import main as photoguard_eval
 from photoguard_eval.attacks import GradientAttack, NoiseAttack
-from photoguard_eval.diffusion.editors import Editor
+from photoguard_eval.diffusion import Editor
 from photoguard_eval.metrics.base import DistributionMetric, PairwiseMetric, PromptMetric
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
 from photoguard_eval.pipeline.plan import EvaluationRequest

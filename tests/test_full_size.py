@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion.single_file import published_architectures, write_configuration
+from photoguard_eval.diffusion.checkpoints.single_file import published_architectures, write_configuration
 from photoguard_eval.images.arrays import read_image
 from photoguard_eval.images.masks import read_mask
 

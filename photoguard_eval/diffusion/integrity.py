@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
+    from photoguard_eval.diffusion.model import LatentDiffusion
 
 SAMPLES = 31
 """Places of each block of weights whose order is told besides the sum."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from photoguard_eval.diffusion import ModelIdentity
+from photoguard_eval.diffusion.checkpoints.identify import ModelIdentity
 from photoguard_eval.errors import ConfigurationError
 
 LARGEST_RESIZING = 1.6

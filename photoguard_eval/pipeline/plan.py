@@ -21,6 +21,7 @@ from photoguard_eval.diffusion import (
     LatentDiffusion,
     ModelIdentity,
     default_model,
+    editors_for,
     identify_model,
     load_model,
 )
@@ -372,9 +373,7 @@ def _plan_editors(
     request: EvaluationRequest, preset: Preset, model: ModelIdentity, dataset: Dataset
 ) -> dict[str, PlannedEditor]:
     editors = {}
-    for name in preset.editors:
-        if model.kind not in EDITORS.find(name).kinds:
-            continue
+    for name in (editor.name for editor in editors_for(model.kind)):
         settings = preset.settings(name, model, request.settings)
         editors[name] = PlannedEditor(
             EDITORS.create(name), settings, choose_seeds(dataset, model, preset.name, name, settings)

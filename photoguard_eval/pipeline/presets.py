@@ -21,7 +21,7 @@ class Preset:
         name: Identifier on the command line.
         description: What it is for, one sentence.
         cases: How many cases, spread over the dataset; None for all.
-        editors: Settings of each editor, in the order of the report; those that run on the model are used.
+        edit: Settings of the edits. Every registered editor that runs on the model is used.
         attack_defaults: Constructor arguments by the attack's name, used where a spec gives none.
         attack_steps: Gradient steps of the other gradient attacks of the package, likewise; None for their own.
     """
@@ -29,7 +29,7 @@ class Preset:
     name: str
     description: str
     cases: int | None
-    editors: Mapping[str, EditSettings]
+    edit: EditSettings
     attack_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     attack_steps: int | None = None
 
@@ -44,7 +44,7 @@ class Preset:
         Raises:
             ConfigurationError: If a change names no setting, or its value is out of range.
         """
-        settings = self.editors[editor].changed(**{**model.settings, **changes})
+        settings = self.edit.changed(**{**model.settings, **changes})
         return settings.only(EDITORS.find(editor).reads_settings)
 
 
@@ -61,10 +61,9 @@ def parse_settings(texts: Sequence[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in texts)
 
 
-def _editors(steps: int) -> dict[str, EditSettings]:
-    """Edit with guidance 7.5 and eta 1 (Table 8) in the given number of steps, by whatever the checkpoint can."""
-    settings = EditSettings(num_inference_steps=steps, guidance_scale=7.5, eta=1.0)
-    return {"inpaint": settings, "img2img": settings, "instruct": settings}
+def _edit(steps: int) -> EditSettings:
+    """Edit with guidance 7.5 and eta 1 (Table 8) in the given number of steps."""
+    return EditSettings(num_inference_steps=steps, guidance_scale=7.5, eta=1.0)
 
 
 PRESETS = {
@@ -74,7 +73,7 @@ PRESETS = {
             "smoke",
             "Whether everything runs: 4 cases, a few steps; its figures mean nothing.",
             4,
-            _editors(4),
+            _edit(4),
             {"encoder": {"steps": 10}, "diffusion": {"steps": 4, "denoising_steps": 2}},
             attack_steps=4,
         ),
@@ -82,7 +81,7 @@ PRESETS = {
             "ci",
             "Whether something broke: 12 cases, edits of 20 steps, shortened attacks.",
             12,
-            _editors(20),
+            _edit(20),
             {"encoder": {"steps": 60}, "diffusion": {"steps": 24}},
             attack_steps=24,
         ),
@@ -90,7 +89,7 @@ PRESETS = {
             "paper",
             "The paper's setting: every case, Table 8's 100 steps, Table 9's 200 gradient steps.",
             None,
-            _editors(100),
+            _edit(100),
         ),
     )
 }

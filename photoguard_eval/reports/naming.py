@@ -6,8 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from photoguard_eval.diffusion import EDITORS
+from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.results.facts import MetricInfo, ThreatModelInfo, budget_levels
 from photoguard_eval.results.rows import MethodResult, Summary
 from photoguard_eval.results.schema import EvaluationResult
@@ -47,22 +50,21 @@ class EditorText:
     uses_mask: bool
 
 
-_EDITORS = {
-    "inpaint": EditorText(
-        "Inpainting", "The white region of the mask is repainted after the prompt; the rest of the image is kept.", True
-    ),
-    "img2img": EditorText(
-        "Image to image",
-        "The whole image is redrawn after the prompt, starting from the image; no mask is used.",
-        False,
-    ),
-    "instruct": EditorText("Instruction", "The whole image is edited after an instruction; no mask is used.", False),
-}
-
-
+@lru_cache  # A result names few editors; to look for one that is not installed takes as long as to read a table.
 def editor_text(name: str) -> EditorText:
-    """Describe an editor; one that is not known here goes by its name."""
-    return _EDITORS.get(name, EditorText(name, f"Edited by the editor {name}.", True))
+    """Describe an editor in its own words, or by its name where it is not installed or says nothing.
+
+    Args:
+        name: Of the editor, from a result; one that spells a module or file, as no editor's name does, is not imported.
+    """
+    try:
+        editor = None if ":" in name else EDITORS.find(name)
+    except PhotoguardError:
+        editor = None
+    explanation = f"Edited by the editor {name}."
+    if editor is None:
+        return EditorText(name, explanation, True)
+    return EditorText(editor.title or name, editor.explanation or explanation, editor.reads_mask)
 
 
 def budget_text(threat_model: ThreatModel | ThreatModelInfo) -> str:

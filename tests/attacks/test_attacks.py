@@ -25,8 +25,7 @@ from photoguard_eval.attacks import (
     RobustAttack,
     SdsAttack,
 )
-from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor, load_model
-from photoguard_eval.diffusion.editors import InstructEditor
+from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor, InstructEditor, load_model
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.images.arrays import write_image
 from photoguard_eval.pipeline.accounting import Account, weights

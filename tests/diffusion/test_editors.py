@@ -151,49 +151,6 @@ def test_the_gradient_of_an_edit_matches_finite_differences(editor, input_channe
     assert float((gradient * direction).sum()) == pytest.approx(float(numeric), rel=1e-4)
 
 
-def test_gradient_steps_cut_the_graph(model):
-    images, masks = random_images(1).requires_grad_(True), half_masks(1)
-    editor = InpaintEditor()
-    inputs = editor.prepare(model, images, masks, FEW_STEPS)
-    prompt = model.embed_prompts([""])
-
-    def gradient(steps):
-        edited = editor.denoise(model, inputs, prompt, None, CaseGenerators.from_seeds([1]), FEW_STEPS, steps)
-        return torch.autograd.grad(edited.sum(), images, retain_graph=True)[0], edited
-
-    full, edited_full = gradient(None)
-    cut, edited_cut = gradient(1)
-    assert torch.equal(edited_full, edited_cut)
-    assert cut.abs().sum() > 0
-    assert not torch.allclose(full, cut)
-
-
-@pytest.mark.parametrize("input_channels", [9, 4])
-def test_a_variation_without_a_path_to_the_image_is_refused(input_channels):
-    model, editor = tiny_model(input_channels=input_channels), Img2ImgEditor()
-    settings = EditSettings(num_inference_steps=4, strength=0.75)
-    inputs = editor.prepare(model, random_images(1).requires_grad_(True), half_masks(1), settings)
-    prompt = model.embed_prompts([""])
-
-    def denoise(steps):
-        return editor.denoise(model, inputs, prompt, None, CaseGenerators.from_seeds([1]), settings, steps)
-
-    with pytest.raises(ConfigurationError, match="gradient_steps is 2 of 3"):
-        denoise(2)
-    assert denoise(3).requires_grad
-    with torch.no_grad():
-        assert torch.equal(denoise(2), denoise(None))
-
-
-@pytest.mark.parametrize("editor", [InpaintEditor(), Img2ImgEditor()], ids=lambda editor: editor.name)
-@pytest.mark.parametrize("steps", [0, -1])
-def test_no_gradient_step_is_refused(model, editor, steps):
-    inputs = editor.prepare(model, random_images(1), half_masks(1), FEW_STEPS)
-    prompt = model.embed_prompts([""])
-    with pytest.raises(ConfigurationError, match=f"gradient_steps is {steps}"):
-        editor.denoise(model, inputs, prompt, None, CaseGenerators.from_seeds([1]), FEW_STEPS, steps)
-
-
 def test_repeated_inputs_give_independent_edits_of_one_encoding(model):
     images, masks = random_images(2), half_masks(2)
     editor = InpaintEditor()

@@ -11,7 +11,7 @@ import pytest
 
 from photoguard_eval import resources
 from photoguard_eval.diffusion import identify_model, load_model
-from photoguard_eval.diffusion.hub import PUBLISHED, RENAMED, is_hub_id
+from photoguard_eval.diffusion.checkpoints.hub import PUBLISHED, RENAMED, is_hub_id
 from photoguard_eval.errors import ModelError
 
 EMBEDDED = resources.embedded_checkpoints()["inpaint-a"]

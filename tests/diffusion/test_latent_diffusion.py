@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from photoguard_eval.diffusion.guidance import Scales
 from photoguard_eval.errors import ConfigurationError, ModelError
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import assemble, half_masks, random_images, tiny_components, tiny_model
@@ -36,10 +37,10 @@ def test_encode_gives_the_mean_before_scaling(model):
 
 def test_a_sample_comes_from_each_image_s_own_generator(model):
     images = random_images(2)
-    both = model.encode(images, CaseGenerators.from_seeds([1, 2]))
-    second = model.encode(images[1:], CaseGenerators.from_seeds([2]))
+    both = model.posterior(images).draw(CaseGenerators.from_seeds([1, 2]))
+    second = model.posterior(images[1:]).draw(CaseGenerators.from_seeds([2]))
     assert torch.allclose(both[1], second[0], atol=1e-5)
-    assert not torch.allclose(both, model.encode(images))
+    assert not torch.allclose(both, model.posterior(images).draw(None))
 
 
 def test_a_round_trip_uses_one_scale(model):
@@ -102,7 +103,7 @@ def test_guidance_extrapolates_from_the_unconditional_branch(model):
         with torch.no_grad():
             return model.predict_noise(latents, timestep, embeddings, conditioning=conditioning, **options)
 
-    guided = predict(dog, unconditional_embeddings=empty, guidance_scale=3.0)
+    guided = predict(dog, unconditional_embeddings=empty, scales=Scales(text=3.0))
     assert torch.allclose(guided, predict(empty) + 3 * (predict(dog) - predict(empty)), atol=1e-5)
 
 

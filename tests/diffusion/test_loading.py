@@ -7,7 +7,7 @@ from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPi
 from safetensors.torch import load_file, save_file
 
 from photoguard_eval import resources
-from photoguard_eval.diffusion import default_model, identify_model, load_model, loading, require_device
+from photoguard_eval.diffusion import default_model, devices, identify_model, load_model, require_device
 from photoguard_eval.errors import ConfigurationError, ModelError, UnknownNameError
 from tests.tiny import assemble, random_images, tiny_components, tiny_xl_components
 
@@ -191,7 +191,7 @@ def test_the_second_text_encoder_is_part_of_the_identity(xl_checkpoint, tmp_path
 @pytest.fixture
 def any_precision(monkeypatch):
     """A processor that computes in every type, however long it takes."""
-    monkeypatch.setattr(loading, "_has_instructions", lambda device, dtype: True)
+    monkeypatch.setattr(devices, "_has_instructions", lambda device, dtype: True)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -8,7 +8,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from photoguard_eval.diffusion import EDITORS, EditSettings, identify_model, load_model, single_file
+from photoguard_eval.diffusion import EDITORS, EditSettings, identify_model, load_model
+from photoguard_eval.diffusion.checkpoints import single_file
 from photoguard_eval.errors import ModelError
 from tests.diffusion.released_layout import write_single_file
 from tests.tiny import assemble, half_masks, random_images, tiny_components

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from photoguard_eval.app.cli import main
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.diffusion import EDITORS, EditSettings, load_architecture, load_model, published_architectures
-from photoguard_eval.diffusion.hub import PUBLISHED
+from photoguard_eval.diffusion.checkpoints.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, UnknownNameError
 from photoguard_eval.pipeline.accounting import GIBIBYTE, Account, count_attack, count_edit, example_batch
 from photoguard_eval.purifiers import PURIFIERS

@@ -7,7 +7,7 @@ import pytest
 from photoguard_eval import resources
 from photoguard_eval.attacks import ATTACKS, Attack
 from photoguard_eval.diffusion import EditSettings, ModelIdentity
-from photoguard_eval.diffusion.hub import PUBLISHED
+from photoguard_eval.diffusion.checkpoints.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
 from photoguard_eval.pipeline.inputs import ATTACK_CODE
 from photoguard_eval.pipeline.plan import build_plan, create_attack, notes_on

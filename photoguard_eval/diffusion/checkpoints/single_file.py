@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from photoguard_eval.diffusion.hub import published_architectures
+from photoguard_eval.diffusion.checkpoints.hub import published_architectures
 from photoguard_eval.errors import ModelError
 from photoguard_eval.files import sha256_of_file
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from photoguard_eval.diffusion.weights import COMPONENTS, HALF, SECOND_TEXT, without_weights
+from photoguard_eval.diffusion.checkpoints.weights import COMPONENTS, HALF, SECOND_TEXT, without_weights
 from photoguard_eval.errors import ModelError
 
 
@@ -46,7 +46,7 @@ RENAMED = {
 """Hub ids that no longer exist, and what the same weights are found under."""
 
 
-ARCHITECTURES = Path(__file__).with_name("architectures")
+ARCHITECTURES = Path(__file__).with_name("published")
 
 
 def published_architectures() -> dict[str, Path]:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
+    from photoguard_eval.diffusion.model import LatentDiffusion
 
 MEBIBYTE = 2**20
 

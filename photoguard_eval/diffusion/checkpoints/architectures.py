@@ -12,15 +12,11 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.diffusion.hub import published_architectures
-from photoguard_eval.diffusion.latent_diffusion import LatentDiffusion
-from photoguard_eval.diffusion.loading import (
-    dtype_of,
-    empty_is_zero,
-    find_checkpoint,
-    read_configurations,
-    text_encoder_classes,
-)
+from photoguard_eval.diffusion.checkpoints.folder import find_checkpoint, read_configurations
+from photoguard_eval.diffusion.checkpoints.hub import published_architectures
+from photoguard_eval.diffusion.checkpoints.load import empty_is_zero, text_encoder_classes
+from photoguard_eval.diffusion.devices import dtype_of
+from photoguard_eval.diffusion.model import LatentDiffusion
 from photoguard_eval.diffusion.text import TextEncoder
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Checkpoints: finding, identifying and loading them, and laying them out without weights."""
