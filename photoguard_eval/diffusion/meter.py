@@ -23,10 +23,7 @@ class CostMeter:
         seconds: Wall time.
         unet_calls: Samples that went through the UNet.
         encoder_calls: Samples that went through the encoder.
-        decoder_calls: Samples that went through the decoder.
         gradient_evaluations: Samples whose gradient came back through the encoder, and so to an image.
-        decoder_gradients: Samples whose gradient went through the decoder: more than the former where several edits
-            share one encoding.
         peak_memory_mib: Growth of the peak memory of the process, or of the GPU.
         intact: Whether nothing took a hook away while it counted.
     """
@@ -41,9 +38,7 @@ class CostMeter:
         self.seconds = 0.0
         self.unet_calls = 0
         self.encoder_calls = 0
-        self.decoder_calls = 0
         self.gradient_evaluations = 0
-        self.decoder_gradients = 0
         self.peak_memory_mib = 0.0
         self.intact = True
 
@@ -54,8 +49,6 @@ class CostMeter:
             model.unet.register_forward_pre_hook(self._counting("unet_calls")),
             model.vae.encoder.register_forward_pre_hook(self._counting("encoder_calls")),
             model.vae.encoder.register_forward_hook(self._counting_gradients("gradient_evaluations")),
-            model.vae.decoder.register_forward_pre_hook(self._counting("decoder_calls")),
-            model.vae.decoder.register_forward_hook(self._counting_gradients("decoder_gradients")),
         ]
         self._memory_before = self._start_memory()
         self._synchronize()

@@ -143,7 +143,7 @@ class LatentDiffusion:
             >>> image = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
             >>> latents = model.encode(image)
             >>> latents.shape, model.downscale_factor
-            (torch.Size([1, 4, 16, 16]), 4)
+            (torch.Size([1, 12, 16, 16]), 4)
             >>> latents.norm().backward()
             >>> image.grad.shape
             torch.Size([1, 3, 64, 64])
