@@ -49,7 +49,8 @@ def test_immunize(benchmark, bench_run, model, attack, editor):
         rounds=1,
     )
     benchmark.extra_info.update(meter.cost(1))
-    assert finished.perturbation.size(instance.threat_model) <= instance.threat_model.epsilon * 255 + 1e-3
+    budget = method.attack.declared.within(batch.budget).budget
+    assert budget.size(finished.perturbation) <= budget.levels + 1e-3
 
 
 def test_gradient_evaluations_are_counted(result, bench_run, attack, editor):

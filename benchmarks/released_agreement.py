@@ -47,7 +47,7 @@ def released(
     What descends is the masked image, from itself, by the sign of the gradient outside of the mask, averaged over
     repetitions; the loss is the norm of a short edit, neither clipped nor put together with the image.
     """
-    mask, epsilon, step = batch.masks, 2 * attack.threat_model.epsilon, 2 * attack.step_size
+    mask, epsilon, step = batch.masks, 2 * batch.budget.radius, 2 * attack.step_size
     original = (batch.images * 2 - 1) * (1 - mask)
     masked = original
     for _ in range(attack.steps):
@@ -128,7 +128,7 @@ class Study:
         if not all(file.is_file() for file in files):
             found = METHODS[method](self.model, batch, CaseGenerators.from_seeds(seeds), self.attack)
             for file, original, image in zip(files, images, found, strict=True):
-                write_atomically(file, encode_png(round_within_budget(original, image, self.attack.threat_model)))
+                write_atomically(file, encode_png(round_within_budget(original, image, batch.budget)))
         immunized = torch.cat([decode_png(file.read_bytes()) for file in files])
         asked = (masks, [case.prompt for case in cases], [case.seed for case in cases], self.settings)
         edits = [editor.edit(self.model, shown, *asked, originals=images) for shown in (immunized, images)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
-    from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch, ThreatModel, register_attack
+    from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch, Ball, ThreatModel, parameters, register_attack
     from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
     from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, LatentDiffusion, load_model
     from photoguard_eval.metrics import METRICS, Metric
@@ -21,7 +21,9 @@ _EXPORTS = {
     "ATTACKS": "attacks",
     "Attack": "attacks",
     "AttackBatch": "attacks",
+    "Ball": "attacks",
     "ThreatModel": "attacks",
+    "parameters": "attacks",
     "register_attack": "attacks",
     "Dataset": "data.cases",
     "EditCase": "data.cases",
@@ -41,6 +43,7 @@ __all__ = [
     "METRICS",
     "Attack",
     "AttackBatch",
+    "Ball",
     "Dataset",
     "EditCase",
     "EditSettings",
@@ -51,6 +54,7 @@ __all__ = [
     "__version__",
     "load_dataset",
     "load_model",
+    "parameters",
     "register_attack",
 ]
 

@@ -35,7 +35,7 @@ def specs(budget):
     if budget == "ℓ∞ 16/255":
         return [label for label in labels if "," not in label]
     levels = budget.removeprefix("ℓ∞ ")
-    return [label.removesuffix(f",epsilon={levels}") for label in labels if label.endswith(f",epsilon={levels}")]
+    return [label.removesuffix(f",budget={levels}") for label in labels if label.endswith(f",budget={levels}")]
 
 
 def table_below(heading):

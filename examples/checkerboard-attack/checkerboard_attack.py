@@ -2,25 +2,23 @@
 
 import torch
 
-from photoguard_eval import Attack
+from photoguard_eval import Attack, parameters
+from photoguard_eval.attacks.fields import PositiveInt
 
 
+@parameters
 class CheckerboardAttack(Attack):
-    """Add and subtract ε on alternate squares."""
+    """Add and subtract the radius of the budget on alternate squares.
+
+    Attributes:
+        square: Side of a square, in pixels.
+    """
 
     name = "checkerboard"
     title = "Checkerboard"
     sees_model = False
 
-    def __init__(self, *, epsilon: float = 16 / 255, square: int = 1):
-        """Configure the attack.
-
-        Args:
-            epsilon: Largest change of a channel value, in [0, 1].
-            square: Side of a square, in pixels.
-        """
-        super().__init__(epsilon=epsilon)
-        self.square = square
+    square: PositiveInt = 1
 
     def perturb(self, model, batch, generator):
         """Return the immunized images, the same shape as `batch.images`, in [0, 1]."""
@@ -28,4 +26,4 @@ class CheckerboardAttack(Attack):
         rows = torch.arange(height).view(-1, 1) // self.square
         columns = torch.arange(width).view(1, -1) // self.square
         signs = ((rows + columns) % 2 * 2 - 1).to(batch.images)
-        return (batch.images + self.threat_model.epsilon * signs * batch.kept).clamp(0, 1)
+        return (batch.images + batch.budget.radius * signs * batch.kept).clamp(0, 1)

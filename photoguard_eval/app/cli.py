@@ -710,7 +710,7 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _attacks(options: argparse.Namespace) -> int:
-    from photoguard_eval.attacks import ATTACKS, FolderAttack
+    from photoguard_eval.attacks import ATTACKS
     from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS
     from photoguard_eval.reports import terminal_width
     from photoguard_eval.reports.cells import table_of
@@ -722,15 +722,16 @@ def _attacks(options: argparse.Namespace) -> int:
     ordered = sorted(ATTACKS.classes().items(), key=lambda entry: (paper.get(entry[0], len(paper)), entry[0]))
     for name, factory in ordered:
         # Finished images have been computed elsewhere: nothing can be said of them before there are any.
-        if issubclass(factory, FolderAttack):
+        if factory.is_finished:
             continue
-        attack = ATTACKS.create(name).instance
+        plugin = ATTACKS.create(name)
+        attack, threat_model = plugin.instance, plugin.declared.within()
         rows.append(
             {
                 "name": name,
                 "paper": attack.paper,
-                "budget": budget_text(attack.threat_model),
-                "sees": knowledge_text(attack.threat_model),
+                "budget": budget_text(threat_model),
+                "sees": knowledge_text(threat_model),
                 "gradient_evaluations": attack.gradient_evaluations,
                 "gradient_through": attack.gradient_through,
                 "presets": ", ".join(getattr(factory, "presets", {})),

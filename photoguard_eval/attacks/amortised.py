@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoguard_eval import resources
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, register_attack
+from photoguard_eval.attacks.base import Attack, ImageSize, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import parameters
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_file
 
@@ -26,42 +28,46 @@ CONFIG, WEIGHTS = "config.json", "network.safetensors"
 
 
 @register_attack
+@parameters
 class AmortisedAttack(Attack):
     """Add ε · tanh(g(x, m)) for a network g that was trained on other images to minimise an attack's loss (DiffVax).
 
     `python -m recipes.emoji_scenes amortised-a` trains a network on emoji scenes against inpaint-a, with the loss of
     the encoder attack and then with that of the diffusion attack. The perturbation is scaled to the budget.
+
+    Attributes:
+        network: A network that the package carries, or a folder that `PerturbationNetwork.save` wrote.
     """
 
     name = "amortised"
     title = "Amortised (DiffVax)"
     paper = "Ozden et al. 2024, DiffVax: Optimization-Free Image Immunization Against Diffusion-Based Editing"
 
-    def __init__(self, *, epsilon: float = DEFAULT_EPSILON, network: str = DEFAULT_NETWORK) -> None:
-        """Name the network.
+    norms = ("linf",)
 
-        Args:
-            epsilon: Budget, see `ThreatModel`.
-            network: One that the package carries, or a folder that `PerturbationNetwork.save` wrote.
+    network: str = DEFAULT_NETWORK
+
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`.
 
         Raises:
             ConfigurationError: If there is no such network.
         """
-        super().__init__(epsilon=epsilon)
-        embedded = resources.CHECKPOINTS / network
-        self.folder = embedded if embedded.is_dir() else Path(network)
+        super().__post_init__()
+        embedded = resources.CHECKPOINTS / self.network
+        self.folder = embedded if embedded.is_dir() else Path(self.network)
         files = (CONFIG, WEIGHTS)
         missing = [file for file in files if not (self.folder / file).is_file()]
         if missing:
             raise ConfigurationError(
-                f"network is {network!r}; expected {DEFAULT_NETWORK!r} or a folder with {' and '.join(files)}; "
+                f"network is {self.network!r}; expected {DEFAULT_NETWORK!r} or a folder with {' and '.join(files)}; "
                 f"{' and '.join(missing)} missing."
             )
         self.inputs = {file: sha256_of_file(self.folder / file) for file in files}
 
     @cached_property
-    def network(self) -> PerturbationNetwork:
-        """The network, read when it is first used.
+    def predictor(self) -> PerturbationNetwork:
+        """The network itself, read when it is first used.
 
         Raises:
             ModelError: If its files do not hold one.
@@ -73,7 +79,7 @@ class AmortisedAttack(Attack):
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
         del model, editor
-        multiple = self.network.size_multiple
+        multiple = self.predictor.size_multiple
         for height, width in sizes:
             if height % multiple or width % multiple:
                 raise ConfigurationError(
@@ -87,4 +93,4 @@ class AmortisedAttack(Attack):
 
         del model, generator
         with torch.no_grad():
-            return self.network.to(batch.images.device).immunize(batch.images, batch.masks, self.threat_model.epsilon)
+            return self.predictor.to(batch.images.device).immunize(batch.images, batch.masks, batch.budget.radius)

@@ -6,23 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from photoguard_eval.attacks.base import (
-    DEFAULT_EPSILON,
-    AttackBatch,
-    ImageSize,
-    Norm,
-    register_attack,
-    require_positive,
-)
+from photoguard_eval.attacks.base import ImageSize, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import PositiveInt, parameters
 from photoguard_eval.attacks.first_step import require_image_at_the_first_step
-from photoguard_eval.attacks.gradient import (
-    DEFAULT_STEP_SIZE,
-    DEFAULT_STEPS,
-    GradientAttack,
-    first_prediction,
-    noised,
-    require_schedule,
-)
+from photoguard_eval.attacks.gradient import GradientAttack, first_prediction, noised, require_schedule
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.randomness import CaseGenerators
 
@@ -33,12 +21,13 @@ if TYPE_CHECKING:
 
 
 @register_attack
+@parameters
 class AdvPaintAttack(GradientAttack):
     """Shift the UNet's attention at the first step of an edit away from that of the original.
 
     The loss is the summed ℓ2 distance of queries, keys and values of self-attention and of queries of cross-attention,
     all of which the image moves, between the perturbed and the original image under the same noise. The step is the
-    first of the edit's own schedule.
+    first of the edit's own schedule. At the image itself the loss has no gradient, so the descent starts from noise.
     """
 
     name = "advpaint"
@@ -46,35 +35,10 @@ class AdvPaintAttack(GradientAttack):
     paper = "Jeon et al. 2025, AdvPaint: Protecting Images from Inpainting Manipulation"
     gradient_through = "encoder, UNet"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "published": {"epsilon": 7.65 / 255, "step_size": 0.015, "steps": 250, "decay": True}
+        "published": {"budget": "7.65/255", "step_size": 0.015, "steps": 250, "decay": True}
     }
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        random_start: bool = True,
-        decay: bool = False,
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            random_start: See `GradientAttack`; at the image itself the loss has no gradient.
-            decay: See `GradientAttack`.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-        """
-        super().__init__(
-            epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=random_start, decay=decay
-        )
+    random_start: bool = True
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
@@ -115,6 +79,7 @@ class AdvPaintAttack(GradientAttack):
 
 
 @register_attack
+@parameters
 class DaynAttack(GradientAttack):
     """Suppress the attention that the edited region pays to the prompt: ‖M ⊙ Σ_l A_l(z_t, c)‖₁ on the prompt's tokens.
 
@@ -124,6 +89,9 @@ class DaynAttack(GradientAttack):
     The paper takes attention from a word that the *owner* has for what the image shows. A dataset holds a caption at
     most, not such a word, so that here it is taken from the words of the edit's own prompt: the attack is told what the
     paper's is not, which `sees_prompt` declares, and its scores are those of an owner who foresees the edit.
+
+    Attributes:
+        timesteps: Length of the schedule from which a timestep is drawn at every step.
     """
 
     name = "dayn"
@@ -131,32 +99,9 @@ class DaynAttack(GradientAttack):
     paper = "Lo et al. 2024, Distraction Is All You Need: Memory-Efficient Image Immunization"
     sees_prompt = True
     gradient_through = "encoder, UNet"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"epsilon": 7.65 / 255, "steps": 100}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"budget": "7.65/255", "steps": 100}}
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        timesteps: int = 10,
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            timesteps: Length of the schedule from which a timestep is drawn at every step.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
-        require_positive(timesteps=timesteps)
-        self.timesteps = timesteps
+    timesteps: PositiveInt = 10
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""

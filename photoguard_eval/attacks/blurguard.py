@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack
-from photoguard_eval.attacks.descent import project
+from photoguard_eval.attacks.base import register_attack
+from photoguard_eval.attacks.batch import AttackBatch
 from photoguard_eval.attacks.encoder import EncoderAttack
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS
+from photoguard_eval.attacks.fields import parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ BANDS = 16
 
 
 @register_attack
+@parameters
 class BlurGuardAttack(EncoderAttack):
     """Minimise the encoder attack's loss over perturbations that are blurred, each region with a Gaussian of its own.
 
@@ -43,36 +44,15 @@ class BlurGuardAttack(EncoderAttack):
     title = "BlurGuard"
     paper = "Kim et al. 2025, BlurGuard: A Simple Approach for Robustifying Image Protection"
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        target: str = "pattern",
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            target: What the latents are driven to; see `encode_target`.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-            InvalidImageError: If the target image cannot be read.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, target=target, decay=False)
+    target: str = "pattern"
+    decay: bool = False
 
     def parametrisation(self, batch: AttackBatch) -> Callable[[torch.Tensor], torch.Tensor]:
         """See `GradientAttack.parametrisation`."""
         blur = RegionBlur(batch.images, batch.kept)
-        if self.threat_model.norm == "linf":
+        if batch.budget.norm == "linf":
             return blur
-        return lambda images: project(batch.images, blur(images) - batch.images, self.threat_model)
+        return lambda images: batch.budget.project(batch.images, blur(images) - batch.images)
 
 
 class RegionBlur:

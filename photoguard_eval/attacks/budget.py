@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import ThreatModel
+from photoguard_eval.attacks.ball import Ball
 from photoguard_eval.errors import BudgetExceededError
 from photoguard_eval.images.arrays import LEVELS, to_8bit
 
@@ -33,10 +33,6 @@ class Perturbation:
     linf_levels: float
     rms_levels: float
 
-    def size(self, threat_model: ThreatModel) -> float:
-        """Return the size in the norm of a threat model, in levels."""
-        return self.linf_levels if threat_model.norm == "linf" else self.rms_levels
-
 
 def measure_perturbation(original: torch.Tensor, immunized: torch.Tensor) -> Perturbation:
     """Measure the change from one image to another.
@@ -50,15 +46,13 @@ def measure_perturbation(original: torch.Tensor, immunized: torch.Tensor) -> Per
     return Perturbation(round(float(change.abs().max()), 4), round(float(change.square().mean().sqrt()), 4))
 
 
-def require_within_budget(
-    original: torch.Tensor, immunized: torch.Tensor, threat_model: ThreatModel, name: str
-) -> Perturbation:
-    """Check an image against a threat model.
+def require_within_budget(original: torch.Tensor, immunized: torch.Tensor, budget: Ball, name: str) -> Perturbation:
+    """Check an image against a budget.
 
     Args:
         original: Shape (C, H, W), in [0, 1].
         immunized: The same shape.
-        threat_model: Norm and bound.
+        budget: The budget.
         name: The case, for the error.
 
     Returns:
@@ -68,25 +62,23 @@ def require_within_budget(
         BudgetExceededError: If it is more than `TOLERANCE_LEVELS` over the bound.
     """
     perturbation = measure_perturbation(original, immunized)
-    allowed = threat_model.epsilon * LEVELS
-    excess = perturbation.size(threat_model) - allowed
+    excess = budget.size(perturbation) - budget.levels
     if excess > TOLERANCE_LEVELS:
-        measure = "largest change" if threat_model.norm == "linf" else "root mean square change"
         raise BudgetExceededError(
-            f"{name}: the {measure} is {allowed + excess:.3f} levels of 1/255, {excess:.3f} over the budget of "
-            f"{allowed:.3f} (ε = {threat_model.epsilon:.5f}). The attack must stay within its budget; declare a larger "
-            "epsilon if that is what it is meant to use."
+            f"{name}: the {budget.measure} is {budget.levels + excess:.3f} levels of 1/255, {excess:.3f} over the "
+            f"budget of {budget.levels:.3f} ({budget}). The attack must stay within its budget; give it a larger one "
+            "if that is what it is meant to use."
         )
     return perturbation
 
 
-def round_within_budget(original: torch.Tensor, immunized: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor:
+def round_within_budget(original: torch.Tensor, immunized: torch.Tensor, budget: Ball) -> torch.Tensor:
     """Round an image to 8 bits and bring back what rounding carried over the bound.
 
     Args:
         original: Shape (C, H, W), multiples of 1/255 in [0, 1].
         immunized: The same shape, within the budget.
-        threat_model: Norm and bound.
+        budget: The budget.
 
     Returns:
         The same shape, uint8; at most one level from the rounded image, and within the budget.
@@ -95,11 +87,6 @@ def round_within_budget(original: torch.Tensor, immunized: torch.Tensor, threat_
 
     base = to_8bit(original).int()
     rounded = to_8bit(immunized).int()
-    allowed = threat_model.epsilon * LEVELS
-    if threat_model.norm == "linf":
-        whole_levels = int(allowed + TOLERANCE_LEVELS)
-        rounded = torch.minimum(torch.maximum(rounded, base - whole_levels), base + whole_levels)
-    elif (rounded - base).double().square().mean().sqrt() > allowed:
-        # Towards the original, each value by less than a level: no change grows, so neither does their norm.
-        rounded = base + ((immunized.double() - original.double()) * LEVELS).trunc().int()
+    change = (immunized.double() - original.double()) * LEVELS
+    rounded = budget.round_inwards(base, rounded, change)
     return rounded.clamp(0, LEVELS).to(torch.uint8)

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.attacks.base import (
-    ATTACKS,
-    DEFAULT_EPSILON,
-    Attack,
-    AttackBatch,
-    ImageSize,
-    Norm,
-    register_attack,
-    require_positive,
-)
+from photoguard_eval.attacks.ball import Ball
+from photoguard_eval.attacks.base import ATTACKS, Attack, ImageSize, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import PositiveInt, parameters
 from photoguard_eval.attacks.gradient import GradientAttack, require_schedule
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.plugins.registry import Plugin
@@ -32,61 +26,51 @@ GUESSED_PROMPTS = ("on a beach", "in the snow", "in the city", "in a forest")
 
 
 @register_attack
+@parameters
 class EnsembleAttack(Attack):
     """Run several attacks and keep, for each image, the one that changes the attacker's own edits most.
 
     The choice is made on the model that the attacker has, with prompts and seeds of its own: how far edits of each
     candidate lie from edits of the original under the same noise, as a root mean square over the image. Under the empty
     prompt the diffusion attack, which is made for it, would be taken for more than it is.
+
+    Attributes:
+        attacks: Their names, joined by "+"; arguments in parentheses, separated by ";", as in
+            "encoder(steps=50;target=zero)+mist".
+        steps: Gradient steps of each that is given none; by default its own.
+        trials: Edits by which a candidate is judged, each with its own seed.
+        prompts: What the attacker supposes an edit to be for, joined by "+"; the trials take them in turn.
+        denoising_steps: Steps of each of these edits.
     """
 
     name = "ensemble"
     title = "Ensemble"
     paper = "Croce and Hein 2020, Reliable Evaluation of Adversarial Robustness with an Ensemble (the idea)"
 
-    def __init__(
-        self,
-        *,
-        attacks: str = "encoder+diffusion",
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        steps: int | None = None,
-        trials: int = 4,
-        prompts: str = "+".join(GUESSED_PROMPTS),
-        denoising_steps: int = 10,
-    ) -> None:
-        """Choose the attacks.
+    attacks: str = "encoder+diffusion"
+    steps: PositiveInt | None = None
+    trials: PositiveInt = 4
+    prompts: str = "+".join(GUESSED_PROMPTS)
+    denoising_steps: PositiveInt = 10
 
-        Args:
-            attacks: Their names, joined by "+"; arguments in parentheses, separated by ";", as in
-                "encoder(steps=50;target=zero)+mist".
-            epsilon: The budget of all of them, see `ThreatModel`.
-            norm: Its norm.
-            steps: Gradient steps of each that is given none; by default its own.
-            trials: Edits by which a candidate is judged, each with its own seed.
-            prompts: What the attacker supposes an edit to be for, joined by "+"; the trials take them in turn.
-            denoising_steps: Steps of each.
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`.
 
         Raises:
-            ConfigurationError: If a value is out of range, or an attack is given another budget.
+            ConfigurationError: If there are less than two attacks, or one is given a budget.
         """
-        require_positive(trials=trials, denoising_steps=denoising_steps)
-        if steps is not None:
-            require_positive(steps=steps)
-        self.members = [_member(spec, epsilon, norm, steps) for spec in attacks.split("+")]
+        super().__post_init__()
+        self.members = [_member(spec, self.steps) for spec in self.attacks.split("+")]
         if len(self.members) < 2:
-            raise ConfigurationError(f"attacks is {attacks!r}; expected at least two, joined by '+'.")
-        self.prompts = [prompt.strip() for prompt in prompts.split("+")]
-        if not all(self.prompts):
-            raise ConfigurationError(f"prompts is {prompts!r}; expected texts joined by '+', none of them empty.")
+            raise ConfigurationError(f"attacks is {self.attacks!r}; expected at least two, joined by '+'.")
+        self._prompts = [prompt.strip() for prompt in self.prompts.split("+")]
+        if not all(self._prompts):
+            raise ConfigurationError(f"prompts is {self.prompts!r}; expected texts joined by '+', none of them empty.")
         self.sees_mask = any(member.instance.sees_mask for member in self.members)
         self.sees_prompt = any(member.instance.sees_prompt for member in self.members)
-        super().__init__(epsilon=epsilon, norm=norm)
         self.gradient_evaluations = sum(member.instance.gradient_evaluations for member in self.members)
         self.gradient_through = max((member.instance.gradient_through for member in self.members), key=len)
         self.inputs = _inputs_of(self.members)
-        self.trials = trials
-        self.denoising_steps = denoising_steps
 
     @property
     def parts(self) -> tuple[Plugin[Any], ...]:
@@ -131,7 +115,7 @@ class EnsembleAttack(Attack):
                 model,
                 images,
                 batch.masks,
-                [self.prompts[trial % len(self.prompts)]] * len(batch),
+                [self._prompts[trial % len(self._prompts)]] * len(batch),
                 [seed + trial for seed in seeds],
                 settings,
                 batch.images,
@@ -157,40 +141,39 @@ class RobustAttack(GradientAttack):
         *,
         attack: str = "encoder",
         purifiers: str = "jpeg+blur+gaussian-noise",
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
         steps: int | None = None,
+        budget: Ball | str | float | None = None,
     ) -> None:
-        """Choose the attack and the transformations.
+        """Choose the attack and the transformations; how it descends is the attack's.
 
         Args:
             attack: A gradient attack, with arguments in parentheses: "encoder(steps=50;target=zero)".
             purifiers: Differentiable purifiers joined by "+", with arguments likewise. The image itself is always
                 among the transformed ones.
-            epsilon: The budget, see `ThreatModel`.
-            norm: Its norm.
             steps: Gradient steps; by default the attack's.
+            budget: See `Attack`.
 
         Raises:
-            ConfigurationError: If the attack follows no gradient, or a purifier is not differentiable.
+            ConfigurationError: If the attack follows no gradient or is given a budget, or a purifier is not
+                differentiable.
         """
-        member = _member(attack, epsilon, norm, steps)
+        self._given = {"attack": attack, "purifiers": purifiers, "steps": steps}
+        member = _member(attack, steps)
         inner = member.instance
         if not isinstance(inner, GradientAttack):
             raise ConfigurationError(
                 f"The attack {inner.name!r} follows no gradient, so no expectation can be taken of it. Choose one that "
                 "minimises a loss, such as encoder."
             )
-        self.sees_mask = inner.sees_mask
-        self.sees_prompt = inner.sees_prompt
         super().__init__(
-            epsilon=epsilon,
-            norm=norm,
+            budget=budget,
             step_size=inner.step_size,
             steps=inner.steps,
             random_start=inner.random_start,
             decay=inner.decay,
         )
+        self.sees_mask = inner.sees_mask
+        self.sees_prompt = inner.sees_prompt
         self.attack = inner
         chosen = [PURIFIERS.create(_as_spec(spec)) for spec in purifiers.split("+")]
         for purifier in chosen:
@@ -200,6 +183,10 @@ class RobustAttack(GradientAttack):
         self.gradient_evaluations = inner.steps * (1 + len(chosen))
         self.gradient_through = f"purifiers, {inner.gradient_through}"
         self.inputs = _inputs_of([member, *chosen])
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the arguments that it was built with, of which it keeps what they name."""
+        return self._given
 
     @property
     def parts(self) -> tuple[Plugin[Any], ...]:
@@ -229,20 +216,12 @@ class RobustAttack(GradientAttack):
         return expected
 
 
-def _member(spec: str, epsilon: float, norm: Norm, steps: int | None) -> Plugin[Attack]:
+def _member(spec: str, steps: int | None) -> Plugin[Attack]:
     spec = _as_spec(spec)
-    defaults: dict[str, Any] = {"epsilon": epsilon}
-    if norm != "linf":
-        # ℓ∞ is every attack's default, and some know no other norm.
-        defaults["norm"] = norm
-    if steps is not None and issubclass(ATTACKS.find(spec), GradientAttack):
-        defaults["steps"] = steps
+    defaults = {"steps": steps} if steps is not None and issubclass(ATTACKS.find(spec), GradientAttack) else {}
     member = ATTACKS.create(spec, defaults)
-    threat_model = member.instance.threat_model
-    if (threat_model.epsilon, threat_model.norm) != (epsilon, norm):
-        raise ConfigurationError(
-            f"{spec!r} has a budget of its own. Give epsilon and norm to the attack that it is a part of."
-        )
+    if member.declared.budget is not None:
+        raise ConfigurationError(f"{spec!r} has a budget of its own. Give it to the attack that it is a part of.")
     return member
 
 

@@ -8,26 +8,15 @@ the mask and the masked image as the editor conditions it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from photoguard_eval.attacks.base import (
-    DEFAULT_EPSILON,
-    AttackBatch,
-    Norm,
-    register_attack,
-    require_choice,
-    require_not_negative,
-)
-from photoguard_eval.attacks.gradient import (
-    DEFAULT_STEP_SIZE,
-    DEFAULT_STEPS,
-    GradientAttack,
-    Noised,
-    TargetedAttack,
-    noised,
-)
+from pydantic import Field
+
+from photoguard_eval.attacks.base import register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import NonNegativeFloat, parameters
+from photoguard_eval.attacks.gradient import GradientAttack, Noised, TargetedAttack, noised
 from photoguard_eval.attacks.targets import encode_target
-from photoguard_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -39,34 +28,17 @@ REFERENCE_LATENTS = 4 * 64 * 64
 """Numbers in the latents of an image of 512 × 512 of Stable Diffusion, over which Mist sums its squares."""
 
 
+@parameters
 class DenoisingAttack(GradientAttack):
-    """An attack whose loss is made of what the UNet predicts for the noised latents of the image."""
+    """An attack whose loss is made of what the UNet predicts for the noised latents of the image.
+
+    Attributes:
+        prompt: What the UNet is told the image shows.
+    """
 
     gradient_through = "encoder, UNet"
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        prompt: str = "",
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            prompt: What the UNet is told the image shows.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
-        self.prompt = prompt
+    prompt: str = ""
 
     def _embedded_prompt(self, model: LatentDiffusion, batch: AttackBatch) -> PromptEmbeddings:
         return model.embed_prompts([self.prompt] * len(batch))
@@ -79,6 +51,7 @@ def denoising_error(model: LatentDiffusion, sample: Noised, prompt: PromptEmbedd
 
 
 @register_attack
+@parameters
 class AdvDmAttack(DenoisingAttack):
     """Maximise the training loss of the diffusion model: E ‖ε_θ(z_t, t, c) − ε‖² over timesteps and noise."""
 
@@ -96,11 +69,16 @@ class AdvDmAttack(DenoisingAttack):
 
 
 @register_attack
+@parameters
 class MistAttack(DenoisingAttack, TargetedAttack):
     """Drive the latents to a target's (textural), raise the training loss (semantic), or both (fused).
 
     The fused loss is Σ(E(x) − E(x_targ))² − λ · ‖ε_θ(z_t, t, c) − ε‖², with latents in the UNet's scale. The sum is
     taken as a mean over as many numbers as an image of 512 × 512 has latents, so that λ weighs the same at every size.
+
+    Attributes:
+        mode: Which of the losses is taken.
+        weight: λ, of the semantic loss in the fused one.
     """
 
     name = "mist"
@@ -108,41 +86,14 @@ class MistAttack(DenoisingAttack, TargetedAttack):
     paper = "Liang and Wu 2023, Mist: Towards Improved Adversarial Examples for Diffusion Models"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"step_size": 1 / 255, "steps": 100}}
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        prompt: str = "a painting",
-        mode: str = "fused",
-        weight: float = 1e4,
-        target: str = "pattern",
-    ) -> None:
-        """Configure the attack.
+    prompt: str = "a painting"
+    mode: Literal["textural", "semantic", "fused"] = "fused"
+    weight: NonNegativeFloat = 1e4
 
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            prompt: What the UNet is told the image shows.
-            mode: "textural", "semantic" or "fused".
-            weight: λ, of the semantic loss in the fused one.
-            target: What the latents are driven to; see `encode_target`.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-            InvalidImageError: If the target image cannot be read.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
-        require_choice(("textural", "semantic", "fused"), mode=mode)
-        require_not_negative(weight=weight)
-        self._take_target(target)
-        self.mode = mode
-        self.gradient_through = "encoder" if mode == "textural" else "encoder, UNet"
-        self.weight = weight
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`."""
+        super().__post_init__()
+        self.gradient_through = "encoder" if self.mode == "textural" else "encoder, UNet"
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
@@ -164,12 +115,18 @@ class MistAttack(DenoisingAttack, TargetedAttack):
 
 
 @register_attack
+@parameters
 class SdsAttack(DenoisingAttack, TargetedAttack):
     """Follow the score distillation gradient ε_θ(z_t, t, c) − ε through the encoder, without the UNet's Jacobian.
 
     Descending it ("minus", the default) makes the image one that the model finds likely, so that edits blur; ascending
     it ("plus") works against the model as AdvDM does, at the cost of the encoder's gradient alone. With a weight for
     the targeted loss the latents are driven to a target besides (SDST).
+
+    Attributes:
+        direction: "minus" descends the score distillation loss, "plus" ascends it.
+        target_weight: Weight of the squared distance of the latents, in the UNet's scale, to the target's: a fifth
+            for SDST, which weighs the score by five, 0 for none.
     """
 
     name = "sds"
@@ -181,41 +138,8 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
         "targeted": {"target_weight": 1 / 5},
     }
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        prompt: str = "",
-        direction: str = "minus",
-        target_weight: float = 0.0,
-        target: str = "pattern",
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            prompt: What the UNet is told the image shows.
-            direction: "minus" descends the score distillation loss, "plus" ascends it.
-            target_weight: Weight of the squared distance of the latents, in the UNet's scale, to the target's: a fifth
-                for SDST, which weighs the score by five, 0 for none.
-            target: What the latents are driven to; see `encode_target`.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-            InvalidImageError: If the target image cannot be read.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
-        require_choice(("minus", "plus"), direction=direction)
-        require_not_negative(target_weight=target_weight)
-        self._take_target(target)
-        self.direction = direction
-        self.target_weight = target_weight
+    direction: Literal["minus", "plus"] = "minus"
+    target_weight: NonNegativeFloat = 0.0
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
@@ -241,51 +165,25 @@ class SdsAttack(DenoisingAttack, TargetedAttack):
 
 
 @register_attack
+@parameters
 class AceAttack(DenoisingAttack, TargetedAttack):
     """Drive the UNet's output to one fixed target, whatever timestep and noise: ‖ε_θ(z_t, t, c) − E(x_targ)‖².
 
     The errors that the model makes on the immunized image then all point the same way and add up. As in the released
     code it is the raw output that is compared, noise or v as the checkpoint was trained to predict, and timesteps are
     drawn from the noisier part of the schedule.
+
+    Attributes:
+        timesteps_from: Where the part of the noise schedule begins that timesteps are drawn from, as a share of it:
+            0 for all of it, to less than 1.
     """
 
     name = "ace"
     title = "ACE"
     paper = "Zheng et al. 2023, Understanding and Improving Adversarial Attacks on Latent Diffusion Model"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"epsilon": 4 / 255}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {"budget": "4/255"}}
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        prompt: str = "",
-        target: str = "pattern",
-        timesteps_from: float = 0.6,
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            prompt: What the UNet is told the image shows.
-            target: Image whose latents are the target; see `encode_target`.
-            timesteps_from: Where the part of the noise schedule begins that timesteps are drawn from, as a share of it:
-                0 for all of it, to less than 1.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-            InvalidImageError: If the target image cannot be read.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, prompt=prompt)
-        if not 0 <= timesteps_from < 1:
-            raise ConfigurationError(f"timesteps_from is {timesteps_from}; expected 0, the whole schedule, to below 1.")
-        self._take_target(target)
-        self.timesteps_from = timesteps_from
+    timesteps_from: Annotated[float, Field(ge=0, lt=1)] = 0.6
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import ThreatModel
+from photoguard_eval.attacks.ball import Ball
 from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.errors import AttackError
 
 if TYPE_CHECKING:
     import torch
-
-    from photoguard_eval.randomness import CaseGenerators
 
 FINAL_STEP_SHARE = 0.01
 """What a decaying step size ends at, as a share of its first value; as in the paper's released encoder attack."""
@@ -23,7 +21,7 @@ def projected_gradient_descent(
     images: torch.Tensor,
     loss: Callable[[torch.Tensor], torch.Tensor],
     *,
-    threat_model: ThreatModel,
+    budget: Ball,
     region: torch.Tensor,
     steps: int,
     step_size: float,
@@ -41,10 +39,10 @@ def projected_gradient_descent(
         images: Shape (N, 3, H, W) in [0, 1].
         loss: Given perturbed images (N, 3, H, W), returns one loss per image, (N,). Image i's loss may depend on
             image i only.
-        threat_model: Norm and radius of the ball.
+        budget: Norm and radius of the ball.
         region: Shape (N, 1, H, W): 1 where a pixel may change, 0 where it must not.
         steps: Number of steps.
-        step_size: Length of a step in the norm of the threat model, in [0, 1] units.
+        step_size: Length of a step in the norm of the budget, in [0, 1] units.
         start: Perturbation to start from, (N, 3, H, W); zero by default.
         decay: Whether the step size falls linearly to `FINAL_STEP_SHARE` of its value.
         loss_scale: For a loss that is computed in float16.
@@ -58,7 +56,7 @@ def projected_gradient_descent(
     import torch
 
     scale = loss_scale or LossScale(images.dtype)
-    perturbed = images if start is None else project(images, start * region, threat_model)
+    perturbed = images if start is None else budget.project(images, start * region)
     for step in range(steps):
         point = perturbed.detach().requires_grad_(True)
         with torch.enable_grad():
@@ -69,44 +67,7 @@ def projected_gradient_descent(
                 "Use float32, or a smaller step size."
             )
         share = 1 - (1 - FINAL_STEP_SHARE) * step / steps if decay else 1.0
-        direction = _steepest(gradient * region, threat_model)
+        direction = budget.steepest(gradient * region)
         moved = point.detach() - share * step_size * direction
-        perturbed = project(images, moved - images, threat_model)
+        perturbed = budget.project(images, moved - images)
     return perturbed.detach()
-
-
-def uniform_start(images: torch.Tensor, threat_model: ThreatModel, generator: CaseGenerators) -> torch.Tensor:
-    """Draw a perturbation uniformly from [−ε, ε], shape of `images`.
-
-    For ℓ2 the bound is on the root mean square, and a uniform draw from [−√3·ε, √3·ε] has just that in expectation;
-    the descent projects what exceeds it.
-    """
-    bound = threat_model.epsilon * (3**0.5 if threat_model.norm == "l2" else 1.0)
-    return generator.uniform(images.shape[1:], -bound, bound, images)
-
-
-def _steepest(gradient: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor:
-    if threat_model.norm == "linf":
-        return gradient.sign()
-    return gradient / _root_mean_square(gradient).clamp_min(1e-30)
-
-
-def project(images: torch.Tensor, perturbation: torch.Tensor, threat_model: ThreatModel) -> torch.Tensor:
-    """Add a perturbation to images after projection onto the ball, and clip to [0, 1]; differentiable.
-
-    Args:
-        images: Shape (N, 3, H, W) in [0, 1].
-        perturbation: Same shape.
-        threat_model: Norm and radius of the ball.
-    """
-    if threat_model.norm == "linf":
-        perturbation = perturbation.clamp(-threat_model.epsilon, threat_model.epsilon)
-    else:
-        size = _root_mean_square(perturbation)
-        perturbation = perturbation * (threat_model.epsilon / size.clamp_min(1e-30)).clamp(max=1.0)
-    # Clipping to [0, 1] moves a value towards the image, which lies inside, so it never leaves the ball again.
-    return (images + perturbation).clamp(0, 1)
-
-
-def _root_mean_square(values: torch.Tensor) -> torch.Tensor:
-    return values.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()

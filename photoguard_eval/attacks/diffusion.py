@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from photoguard_eval.attacks.base import (
-    DEFAULT_EPSILON,
-    AttackBatch,
-    ImageSize,
-    Norm,
-    register_attack,
-    require_positive,
-)
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, require_schedule
+from pydantic import Field
+
+from photoguard_eval.attacks.base import ImageSize, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import PositiveInt, parameters
+from photoguard_eval.attacks.gradient import GradientAttack, require_schedule
 from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.attacks.repetition import mean_over_repetitions
-from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.randomness import CaseGenerators
 
 if TYPE_CHECKING:
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @register_attack
+@parameters
 class DiffusionAttack(GradientAttack):
     """Minimise the distance between an edit of the immunized image and a gray image: ‖f(x + δ) − x_targ‖₂.
 
@@ -34,47 +31,27 @@ class DiffusionAttack(GradientAttack):
     that it has no effect and only one branch is computed; elsewhere (Stable Diffusion XL, instruction-following and
     consistency models) the edit is guided as the editor's are.
 
-    Defaults are Table 9's: ℓ∞, ε = 16/255, steps of 2/255, 200 of them; 4 denoising steps as in the released code.
-    Algorithm 2 takes one edit per step; the released code averages the gradient over ten (`repetitions=10`).
+    Defaults are Table 9's: steps of 2/255, 200 of them; 4 denoising steps as in the released code. Algorithm 2 takes
+    one edit per step; the released code averages the gradient over ten (`repetitions=10`).
+
+    Attributes:
+        denoising_steps: Steps of the sampler that the gradient goes through.
+        repetitions: Edits, each with its own noise, that the gradient is averaged over at every step.
+        eta: Noise of the sampler: 0, deterministic DDIM, to 1.
     """
 
     name = "diffusion"
     title = "Immunization (Diffusion attack)"
     paper = "Salman et al. 2023, Raising the Cost of Malicious AI-Powered Image Editing, Eq. 5"
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        denoising_steps: int = 4,
-        repetitions: int = 1,
-        eta: float = 1.0,
-    ) -> None:
-        """Configure the attack.
+    denoising_steps: PositiveInt = 4
+    repetitions: PositiveInt = 1
+    eta: Annotated[float, Field(ge=0, le=1)] = 1.0
 
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            denoising_steps: Steps of the sampler that the gradient goes through.
-            repetitions: Edits, each with its own noise, that the gradient is averaged over at every step.
-            eta: Noise of the sampler, 0 for deterministic DDIM to 1.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
-        require_positive(denoising_steps=denoising_steps, repetitions=repetitions)
-        if not 0 <= eta <= 1:
-            raise ConfigurationError(f"eta is {eta}; expected 0, deterministic DDIM, to 1.")
-        self.gradient_through = f"encoder, {denoising_steps} × UNet, decoder"
-        self.denoising_steps = denoising_steps
-        self.repetitions = repetitions
-        self.eta = eta
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`."""
+        super().__post_init__()
+        self.gradient_through = f"encoder, {self.denoising_steps} × UNet, decoder"
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""

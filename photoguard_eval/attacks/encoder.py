@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, AttackBatch, Norm, register_attack
-from photoguard_eval.attacks.gradient import DEFAULT_STEP_SIZE, DEFAULT_STEPS, GradientAttack, TargetedAttack
+from photoguard_eval.attacks.base import register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import parameters
+from photoguard_eval.attacks.gradient import GradientAttack, TargetedAttack
 
 if TYPE_CHECKING:
     import torch
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 
 
 @register_attack
+@parameters
 class EncoderAttack(TargetedAttack):
     """Minimise the distance between the latents of the immunized image and a target's: ‖E(x + δ) − z_targ‖₂.
 
-    Defaults are Table 9's: ℓ∞, ε = 16/255, steps of 2/255, 200 of them. As in the released code the norm is not
+    Defaults are Table 9's: steps of 2/255, 200 of them. As in the released code the norm is not
     squared, E is the mean of the latent distribution before scaling, the start is uniform in the ball and the step
     size decays linearly to 1 % of its value.
     """
@@ -28,36 +31,9 @@ class EncoderAttack(TargetedAttack):
     title = "Immunization (Encoder attack)"
     paper = "Salman et al. 2023, Raising the Cost of Malicious AI-Powered Image Editing, Eq. 4"
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        target: str = "gray",
-        random_start: bool = True,
-        decay: bool = True,
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            target: What the latents are driven to; see `encode_target`.
-            random_start: See `GradientAttack`.
-            decay: See `GradientAttack`.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-            InvalidImageError: If the target image cannot be read.
-        """
-        super().__init__(
-            epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=random_start, decay=decay
-        )
-        self._take_target(target)
+    target: str = "gray"
+    random_start: bool = True
+    decay: bool = True
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators
@@ -76,6 +52,7 @@ class EncoderAttack(TargetedAttack):
 
 
 @register_attack
+@parameters
 class PidAttack(GradientAttack):
     """Maximise the change of the latent distribution: mean squared error of its mean plus that of its log-variance.
 
@@ -86,20 +63,11 @@ class PidAttack(GradientAttack):
     name = "pid"
     title = "PID"
     paper = "Li et al. 2024, PID: Prompt-Independent Data Protection Against Latent Diffusion Models"
-    presets: ClassVar[Mapping[str, Mapping[str, float]]] = {
-        "published": {"epsilon": 12.75 / 255, "step_size": 1 / 255, "steps": 1000}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "published": {"budget": "12.75/255", "step_size": 1 / 255, "steps": 1000}
     }
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-    ) -> None:
-        """Configure the descent; see `GradientAttack`."""
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps, random_start=True)
+    random_start: bool = True
 
     def objective(
         self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators

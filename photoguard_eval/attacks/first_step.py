@@ -5,22 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from photoguard_eval.attacks.base import (
-    DEFAULT_EPSILON,
-    AttackBatch,
-    ImageSize,
-    Norm,
-    register_attack,
-    require_not_negative,
-    require_positive,
-)
-from photoguard_eval.attacks.gradient import (
-    DEFAULT_STEP_SIZE,
-    DEFAULT_STEPS,
-    GradientAttack,
-    first_prediction,
-    require_schedule,
-)
+from photoguard_eval.attacks.base import ImageSize, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import NonNegativeFloat, PositiveInt, parameters
+from photoguard_eval.attacks.gradient import GradientAttack, first_prediction, require_schedule
 from photoguard_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,12 +25,19 @@ DEPTHS_ALONG_A_SIDE = 8
 
 
 @register_attack
+@parameters
 class DiffusionGuardAttack(GradientAttack):
     """Maximise the norm of the noise predicted at the first step of an edit: ‖ε_θ(noise, t₀, m̃, E(x ⊙ (1 − m̃)))‖₂.
 
     The first step decides what an edit is laid out like. m̃ is the mask of the edit with the kept region shrunk along
     its contour, anew at every step, so that the perturbation holds when another mask is drawn than was foreseen. It is
     the kept region that shrinks, in the released code too: more would be looked at than is perturbed otherwise.
+
+    Attributes:
+        denoising_steps: Length of the schedule whose first step is attacked.
+        shrinking_strength: Pixels of an image of 512 × 512 that the contour of the kept region moves inwards in an
+            iteration at most; 0 leaves the masks as they are.
+        shrinking_iterations: Iterations.
     """
 
     name = "diffusionguard"
@@ -50,41 +45,12 @@ class DiffusionGuardAttack(GradientAttack):
     paper = "Choi et al. 2025, DiffusionGuard: A Robust Defense Against Malicious Diffusion-based Image Editing"
     gradient_through = "encoder, UNet"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "published": {"epsilon": 8 / 255, "step_size": 0.5 / 255, "steps": 800}
+        "published": {"budget": "8/255", "step_size": 0.5 / 255, "steps": 800}
     }
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        denoising_steps: int = 4,
-        shrinking_strength: float = 1.1,
-        shrinking_iterations: int = 15,
-    ) -> None:
-        """Configure the attack.
-
-        Args:
-            epsilon: See `GradientAttack`, as for the other parameters of the descent.
-            norm: See `GradientAttack`.
-            step_size: See `GradientAttack`.
-            steps: See `GradientAttack`.
-            denoising_steps: Length of the schedule whose first step is attacked.
-            shrinking_strength: Pixels of an image of 512 × 512 that the contour of the kept region moves inwards in an
-                iteration at most; 0 leaves the masks as they are.
-            shrinking_iterations: Iterations.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-        """
-        super().__init__(epsilon=epsilon, norm=norm, step_size=step_size, steps=steps)
-        require_positive(denoising_steps=denoising_steps, shrinking_iterations=shrinking_iterations)
-        require_not_negative(shrinking_strength=shrinking_strength)
-        self.denoising_steps = denoising_steps
-        self.shrinking_strength = shrinking_strength
-        self.shrinking_iterations = shrinking_iterations
+    denoising_steps: PositiveInt = 4
+    shrinking_strength: NonNegativeFloat = 1.1
+    shrinking_iterations: PositiveInt = 15
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""

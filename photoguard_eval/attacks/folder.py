@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, Norm, register_attack
+from photoguard_eval.attacks.base import Attack, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import parameters
 from photoguard_eval.errors import AttackError, ConfigurationError
 from photoguard_eval.files import sha256_of_file
 from photoguard_eval.images.arrays import read_image
@@ -19,34 +21,35 @@ if TYPE_CHECKING:
 
 
 @register_attack
+@parameters
 class FolderAttack(Attack):
     """Read each immunized image from `<folder>/<image id>.png`, the ending in upper or lower case.
 
     The images are what is submitted: the harness measures the files as they are and neither rounds nor projects.
+
+    Attributes:
+        path: A folder of PNG files named after the dataset's images.
     """
 
     name = "folder"
-    guarded = False
+    is_finished = True
 
-    def __init__(self, *, path: Path, epsilon: float = DEFAULT_EPSILON, norm: Norm = "linf") -> None:
-        """Name the folder and the budget that its images claim to keep.
+    path: Path
 
-        Args:
-            path: A folder of PNG files named after the dataset's images.
-            epsilon: Budget, see `ThreatModel`.
-            norm: Norm of the budget.
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`.
 
         Raises:
             ConfigurationError: If there is no such folder or it holds no PNG files.
             InvalidImageError: If two of them have the same name.
         """
-        super().__init__(epsilon=epsilon, norm=norm)
-        self.path = Path(path)
+        super().__post_init__()
         pngs = (file for file in self.path.glob("*") if file.suffix.lower() == ".png")
         files = sorted(file for file in pngs if not file.name.startswith(RESOURCE_FORK))
         if not files:
             raise ConfigurationError(
-                f"{path} is no folder of PNG images. Give one with an <image id>.png for each image of the dataset."
+                f"{self.path} is no folder of PNG images. Give one with an <image id>.png for each image of the "
+                "dataset."
             )
         self._files = by_name(files, "would both be the image {}")
         self.inputs = {file.name: sha256_of_file(file) for file in files}

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, ImageSize, Norm, require_positive
-from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
+from photoguard_eval.attacks.base import Attack, ImageSize
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.descent import projected_gradient_descent
+from photoguard_eval.attacks.fields import PositiveFloat, PositiveInt, parameters
 from photoguard_eval.attacks.loss_scale import LossScale
 from photoguard_eval.attacks.targets import encode_target, require_target, require_target_size, target_inputs
 from photoguard_eval.errors import ConfigurationError
@@ -24,44 +26,31 @@ DEFAULT_STEPS = 200
 """Table 9's descent, which every attack takes on the board whatever it was published with."""
 
 
+@parameters
 class GradientAttack(Attack):
     """An attack that minimises a loss by projected gradient descent.
 
     A subclass gives the loss; the loop, the budget and the masks are here. Its dictionary `presets` holds the
-    parameters it was published with, converted to [0, 1]; those of the constructor are the board's.
+    parameters it was published with, converted to [0, 1]; the defaults are the board's.
+
+    Attributes:
+        step_size: Length of a step in the norm of the budget, as a fraction of the range from black to white.
+        steps: Number of gradient steps.
+        random_start: Whether to start from uniform noise in the ball.
+        decay: Whether the step size decays linearly to 1 %.
     """
 
-    gradient_through: str = "encoder"
+    gradient_through = "encoder"
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = DEFAULT_EPSILON,
-        norm: Norm = "linf",
-        step_size: float = DEFAULT_STEP_SIZE,
-        steps: int = DEFAULT_STEPS,
-        random_start: bool = False,
-        decay: bool = False,
-    ) -> None:
-        """Configure the descent.
+    step_size: PositiveFloat = DEFAULT_STEP_SIZE
+    steps: PositiveInt = DEFAULT_STEPS
+    random_start: bool = False
+    decay: bool = False
 
-        Args:
-            epsilon: Budget, see `ThreatModel`.
-            norm: Norm of the budget.
-            step_size: Length of a step in that norm.
-            steps: Number of gradient steps.
-            random_start: Whether to start from uniform noise in the ball.
-            decay: Whether the step size decays linearly to 1 %.
-
-        Raises:
-            ConfigurationError: If a value is out of range.
-        """
-        super().__init__(epsilon=epsilon, norm=norm)
-        require_positive(step_size=step_size, steps=steps)
-        self.step_size = step_size
-        self.take_steps(steps)
-        self.random_start = random_start
-        self.decay = decay
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`."""
+        super().__post_init__()
+        self.take_steps(self.steps)
 
     def take_steps(self, steps: int) -> None:
         """Set the number of gradient steps, for a preset that shortens attacks whose constructors have no say in it.
@@ -106,35 +95,41 @@ class GradientAttack(Attack):
         descended = projected_gradient_descent(
             batch.images,
             lambda images: loss(immunized(images)),
-            threat_model=self.threat_model,
+            budget=batch.budget,
             region=batch.kept,
             steps=self.steps,
             step_size=self.step_size,
-            start=uniform_start(batch.images, self.threat_model, generator) if self.random_start else None,
+            start=batch.budget.draw(batch.images, generator) if self.random_start else None,
             decay=self.decay,
             loss_scale=LossScale(model.dtype),
         )
         return immunized(descended)
 
 
+@parameters
 class TargetedAttack(GradientAttack):
     """A gradient attack that drives latents to those of a target.
 
     Attributes:
-        target: Name or path; see `photoguard_eval.attacks.targets.encode_target`.
+        target: What they are driven to: a name or the path of an image; see `encode_target`.
     """
 
-    target: str
+    target: str = "pattern"
+
+    def __post_init__(self) -> None:
+        """See `Attack.__post_init__`.
+
+        Raises:
+            ConfigurationError: If there is no such target.
+        """
+        super().__post_init__()
+        require_target(self.target)
+        self.inputs = target_inputs(self.target)
 
     def require_support(self, model: LatentDiffusion, editor: Editor, sizes: Collection[ImageSize]) -> None:
         """See `Attack.require_support`."""
         del model, editor
         require_target_size(self.target, sizes)
-
-    def _take_target(self, target: str) -> None:
-        require_target(target)
-        self.target = target
-        self.inputs = target_inputs(target)
 
     def _difference_to_target(
         self, model: LatentDiffusion, batch: AttackBatch

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import Attack, AttackBatch, ThreatModel, declared_threat_model
+from photoguard_eval.attacks.ball import Ball
+from photoguard_eval.attacks.base import Attack, declaration_of
+from photoguard_eval.attacks.batch import AttackBatch
 from photoguard_eval.attacks.budget import Perturbation, require_within_budget, round_within_budget
 from photoguard_eval.attacks.integrity import watched
+from photoguard_eval.attacks.threat_model import Declaration
 from photoguard_eval.diffusion import CostMeter
 from photoguard_eval.errors import (
     AttackError,
@@ -46,7 +49,7 @@ def immunize(
     batch: AttackBatch,
     generators: CaseGenerators,
     meter: CostMeter,
-    declared: ThreatModel | None = None,
+    declared: Declaration | None = None,
 ) -> list[Immunized]:
     """Run an attack on a batch and guard its budget.
 
@@ -55,33 +58,35 @@ def immunize(
     Args:
         attack: The attack.
         model: The model that will edit.
-        batch: The images; the prompts are withheld from an attack that does not see them, and the masks likewise.
+        batch: The images and the run's budget, in whose place the attack's own is handed to it, if it has one; the
+            prompts are withheld from an attack that does not see them, and the masks likewise.
         generators: One generator per image.
         meter: Counts what the attack costs.
-        declared: The threat model as it was declared when the attack was created, which the attack is held to; by
-            default it is read now.
+        declared: What the attack declared when it was created, which it is held to; by default it is read now.
 
     Returns:
         One finished image per image of the batch.
 
     Raises:
-        ConfigurationError: If the editor repaints what a mask marks and the attack, which is told, is given none.
-        AttackError: If the attack raises, returns anything but finite images of the batch's shape, or changes its
-            threat model.
+        ConfigurationError: If the editor repaints what a mask marks and the attack, which is told, is given none, or
+            the attack cannot work in the norm of the budget.
+        AttackError: If the attack raises, returns anything but finite images of the batch's shape, or changes
+            what it declared.
         InterferenceError: If it changes what other attacks share; the model is not to be used any more.
-        BudgetExceededError: If an image is outside of the threat model; the message names it and the excess.
+        BudgetExceededError: If an image is outside of the budget; the message names it and the excess.
     """
-    threat_model = declared or declared_threat_model(attack)
-    seen = batch.seen_by(threat_model)
+    declared = declared or declaration_of(attack)
+    threat_model = declared.within(batch.budget)
+    seen = replace(batch, budget=threat_model.budget).seen_by(threat_model)
     if threat_model.sees_mask and batch.editor.reads_mask:
         _require_masks(seen)
     with watched(attack.name, model), meter:
-        images = _run(attack, model, seen.copied(), generators, threat_model)
+        images = _run(attack, model, seen.copied(), generators, declared)
     if not meter.intact:
         raise InterferenceError(f"The attack {attack.name!r} removed the hooks that count its cost. Leave them there.")
     _require_images(attack, images, batch)
     return [
-        _finish(attack, threat_model, original, immunized, name)
+        _finish(attack, threat_model.budget, original, immunized, name)
         for original, immunized, name in zip(batch.images.cpu(), images.float().cpu(), batch.ids, strict=True)
     ]
 
@@ -96,15 +101,15 @@ def _require_masks(batch: AttackBatch) -> None:
 
 
 def _run(
-    attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators, threat_model: ThreatModel
+    attack: Attack, model: LatentDiffusion, batch: AttackBatch, generators: CaseGenerators, declared: Declaration
 ) -> torch.Tensor:
     """Run an attack; whatever it raises is its own error, but for an interrupt and for a GPU without memory."""
     import torch
 
     try:
-        _require_unchanged(attack, threat_model)
+        _require_unchanged(attack, declared)
         images = attack.perturb(model, batch, generators)
-        _require_unchanged(attack, threat_model)
+        _require_unchanged(attack, declared)
         return images.detach() if isinstance(images, torch.Tensor) else images
     except (AttackError, torch.OutOfMemoryError, KeyboardInterrupt):
         raise
@@ -118,12 +123,12 @@ def _run(
         ).at(frames) from error
 
 
-def _require_unchanged(attack: Attack, threat_model: ThreatModel) -> None:
-    now = declared_threat_model(attack)
-    if now != threat_model:
+def _require_unchanged(attack: Attack, declared: Declaration) -> None:
+    now = declaration_of(attack)
+    if now != declared:
         raise AttackError(
-            f"The attack {attack.name!r} declared {threat_model} when it was created, and now says {now}. An attack is "
-            "held to what it declared; set its budget in the constructor."
+            f"The attack {attack.name!r} declared {declared} when it was created, and now says {now}. An attack is "
+            "held to what it declared; set its budget and what it sees in the class or the constructor."
         )
 
 
@@ -141,13 +146,11 @@ def _require_images(attack: Attack, images: torch.Tensor, batch: AttackBatch) ->
             raise AttackError(f"The attack {attack.name!r} returned NaN or infinite values for {name}.")
 
 
-def _finish(
-    attack: Attack, threat_model: ThreatModel, original: torch.Tensor, immunized: torch.Tensor, name: str
-) -> Immunized:
-    if attack.guarded:
-        immunized = immunized.clamp(0, 1)
-        require_within_budget(original, immunized, threat_model, name)
-        png = encode_png(round_within_budget(original, immunized, threat_model))
-    else:
+def _finish(attack: Attack, budget: Ball, original: torch.Tensor, immunized: torch.Tensor, name: str) -> Immunized:
+    if attack.is_finished:
         png = encode_png(to_8bit(immunized))
-    return Immunized(png, require_within_budget(original, decode_png(png)[0], threat_model, name))
+    else:
+        immunized = immunized.clamp(0, 1)
+        require_within_budget(original, immunized, budget, name)
+        png = encode_png(round_within_budget(original, immunized, budget))
+    return Immunized(png, require_within_budget(original, decode_png(png)[0], budget, name))

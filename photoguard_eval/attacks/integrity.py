@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from photoguard_eval.attacks.ball import DEFAULT_BUDGET
 from photoguard_eval.diffusion.integrity import ModelState, differences
 from photoguard_eval.errors import InterferenceError, message_of, readable
 from photoguard_eval.plugins.source_code import PACKAGE
@@ -122,6 +123,7 @@ def _settings() -> Iterator[_Setting]:
         yield _Setting(f"{name} attention", getattr(cuda, f"{name}_sdp_enabled"), getattr(cuda, f"enable_{name}_sdp"))
     yield _Setting("the modes that torch functions run in", torch._C._len_torch_function_stack, _leave_function_modes)
     yield _Setting("the working folder", os.getcwd, os.chdir)
+    yield _Setting("the board's budget", lambda: vars(DEFAULT_BUDGET).copy(), vars(DEFAULT_BUDGET).update)
 
 
 def _set_default_device(device: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks.base import DEFAULT_EPSILON, Attack, AttackBatch, register_attack
-from photoguard_eval.attacks.descent import uniform_start
+from photoguard_eval.attacks.base import Attack, register_attack
+from photoguard_eval.attacks.batch import AttackBatch
+from photoguard_eval.attacks.fields import parameters
 
 if TYPE_CHECKING:
     import torch
@@ -15,24 +16,17 @@ if TYPE_CHECKING:
 
 
 @register_attack
+@parameters
 class NoiseAttack(Attack):
-    """Add noise drawn uniformly from [−ε, ε] to every channel value that the editor reads."""
+    """Add noise drawn uniformly from the ball to every channel value that the editor reads."""
 
     name = "noise"
     title = "Immunization baseline (Random noise)"
     paper = "Salman et al. 2023, Raising the Cost of Malicious AI-Powered Image Editing, Section 4.2"
+    is_floor = True
     sees_model = False
-
-    def __init__(self, *, epsilon: float = DEFAULT_EPSILON) -> None:
-        """Set the budget.
-
-        Args:
-            epsilon: Largest change of a channel value, in [0, 1].
-        """
-        super().__init__(epsilon=epsilon)
 
     def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
         """See `Attack.perturb`."""
         del model
-        noise = uniform_start(batch.images, self.threat_model, generator)
-        return (batch.images + noise * batch.kept).clamp(0, 1)
+        return batch.budget.project(batch.images, batch.budget.draw(batch.images, generator) * batch.kept)

@@ -482,7 +482,7 @@ def attack_batch(
 
 
 def _attack_info(attack: Plugin[Attack]) -> AttackInfo:
-    instance, threat_model = attack.instance, attack.declared
+    instance, threat_model = attack.instance, attack.declared.within()
     return AttackInfo(
         name=attack.name,
         label=attack.label,

@@ -150,6 +150,7 @@ def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, model: LatentD
         editor=inputs.editing.editor.instance,
         settings=inputs.editing.settings,
         at_once=AT_ONCE_ON_PROCESSOR if model.device.type == "cpu" else 1,
+        budget=inputs.budget,
     )
     meter = CostMeter(model)
     generators = CaseGenerators.from_seeds([inputs.seed])

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from photoguard_eval import resources
-from photoguard_eval.attacks import Attack
+from photoguard_eval.attacks import DEFAULT_BUDGET, Attack, Ball, ThreatModel
 from photoguard_eval.data.cases import EditCase
 from photoguard_eval.diffusion import Editor, EditSettings, ModelIdentity
 from photoguard_eval.files import sha256_of_file, sha256_of_json
@@ -23,14 +23,19 @@ from photoguard_eval.randomness import derive_seed
 EDIT_CODE = ("images", "randomness.py", "diffusion")
 ATTACK_CODE = (
     *EDIT_CODE,
+    "attacks/ball.py",
+    "attacks/batch.py",
     "attacks/budget.py",
     "attacks/descent.py",
+    "attacks/fields.py",
     "attacks/loss_scale.py",
+    "attacks/norms.py",
     "attacks/perturbation_network.py",
     "attacks/repetition.py",
     "attacks/harness.py",
     "attacks/integrity.py",
     "attacks/targets.py",
+    "attacks/threat_model.py",
 )
 """Besides the files of an attack's class and of those it derives from."""
 EDIT_LIBRARIES = ("torch", "diffusers", "transformers", "pillow")
@@ -100,6 +105,7 @@ class ImmunizeInputs:
         mask_sha256: Of the mask's file; "" without one.
         prompt: Of the edit.
         run_seed: Of everything random.
+        budget: The run's, for an attack without one of its own.
     """
 
     attack: Plugin[Attack]
@@ -109,6 +115,13 @@ class ImmunizeInputs:
     mask_sha256: str
     prompt: str
     run_seed: int
+    budget: Ball = DEFAULT_BUDGET
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """What the attack is held to."""
+        threat_model: ThreatModel = self.attack.declared.within(self.budget)
+        return threat_model
 
     @property
     def seed(self) -> int:
@@ -118,8 +131,8 @@ class ImmunizeInputs:
     @property
     def key(self) -> str:
         """The hash of everything that the image depends on; what the attack does not see is left out."""
-        attack, declared = self.attack, self.attack.declared
-        sees_mask = declared.sees_mask and self.editing.editor.instance.reads_mask
+        attack, threat_model = self.attack, self.threat_model
+        sees_mask = threat_model.sees_mask and self.editing.editor.instance.reads_mask
         return sha256_of_json(
             {
                 "stage": "immunize",
@@ -127,9 +140,10 @@ class ImmunizeInputs:
                 **self.editing.facts(self.editing.settings.before_compositing()),
                 "attack_libraries": library_versions(ATTACK_LIBRARIES),
                 "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
+                "budget": [threat_model.norm, threat_model.epsilon],
                 "image": [self.name, self.image_sha256],
                 "mask": self.mask_sha256 if sees_mask else "",
-                "prompt": self.prompt if declared.sees_prompt else "",
+                "prompt": self.prompt if threat_model.sees_prompt else "",
                 "seed": self.seed,
             }
         )

@@ -125,7 +125,7 @@ class Registry(Generic[T]):
         """Build a plug-in. An instance is built anew, so that its label and its key tell all of it.
 
         Args:
-            plugin: A spec, see the module's docstring, in which numbers may be fractions: `epsilon=8/255`; a class; or
+            plugin: A spec, see the module's docstring, in which numbers may be fractions: `budget=8/255`; a class; or
                 an instance.
             defaults: Arguments to use where none are given, such as a preset's, as far as the constructor takes them;
                 see `Plugin.left_out`. An instance has all of its arguments.

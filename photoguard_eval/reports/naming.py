@@ -155,7 +155,7 @@ def with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult,
 
 def without_epsilon(text: str) -> str:
     """Leave ε out of a label, or of a title with one."""
-    return re.sub(r",epsilon=[^,;)\]]*", "", text)
+    return re.sub(r",(?:budget|epsilon)=[^,;)\]]*", "", text)
 
 
 def column_label(metric: MetricInfo) -> str:

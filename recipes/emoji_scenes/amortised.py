@@ -70,7 +70,7 @@ class AmortisedTask:
 
     def immunize(self, batch: AttackBatch) -> torch.Tensor:
         """Return immunized images, as the attack that carries the network does."""
-        return self.network.immunize(batch.images, batch.masks, self.attack.threat_model.epsilon)
+        return self.network.immunize(batch.images, batch.masks, batch.budget.radius)
 
     def draw_grid(self, path: Path) -> None:
         """See `training.Task`: held-out scenes, immunized, and the perturbation times ten."""

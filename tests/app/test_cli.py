@@ -58,7 +58,7 @@ def test_run_and_plan_take_options_from_a_file(arguments, tmp_path, capsys):
 def test_the_fields_board_has_every_attack_at_three_budgets():
     options = build_parser().parse_args(["run", f"@{BOARD}"])
     attacks = [ATTACKS.create(spec) for spec in options.attacks]
-    budgets = Counter((attack.name, round(attack.instance.threat_model.epsilon * 255)) for attack in attacks)
+    budgets = Counter((attack.name, round(attack.declared.within().budget.levels)) for attack in attacks)
     assert len(set(options.attacks)) == len(attacks)
     # A folder of finished images is no attack of the package's own.
     names = set(ATTACKS.names()) - {"folder"}
@@ -374,7 +374,7 @@ def test_info_lists_what_there_is(capsys):
         (["immunize", "nowhere.png", "-o", "{out}/x.png"], "no image file nowhere.png"),
         (["immunize", "{image}", "-o", "{out}/x.jpg"], "does not end in .png"),
         (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "encodr"], "Did you mean 'encoder'"),
-        (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "noise,epsilon=3"], "at most 1"),
+        (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "noise,budget=3"], "Did you mean 3/255"),
         (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "dayn"], "Give it with --prompt"),
         (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "dayn", "--prompt", " "], "Give it with --prompt"),
         (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "diffusion,denoising_steps=1000"], "1 to 999"),
@@ -399,7 +399,7 @@ def test_info_lists_what_there_is(capsys):
             ["run", "--preset", "smoke", "--store", "{out}/store", "--seed", str(2**63)],
             "The seed is 9223372036854775808",
         ),
-        (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "noise,epsilon=0.003"], "less than one level"),
+        (["immunize", "{image}", "-o", "{out}/x.png", "--attack", "noise,budget=0.003"], "less than one level"),
         (["immunize", "{image}", "--mask", "{noise}", "-o", "{out}/x.png"], "is no mask"),
         (["immunize", "{image}", "--mask", "{white}", "--mask-from", "opaque", "-o", "{out}/x.png"], "no transparency"),
         (["immunize", "{image}", "--mask", "{thin}", "-o", "{out}/x.png"], "thin.png: the mask's region is too thin"),

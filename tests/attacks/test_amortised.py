@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from photoguard_eval import load_model
-from photoguard_eval.attacks import AmortisedAttack, AttackBatch, DiffusionAttack, NoiseAttack
+from photoguard_eval.attacks import AmortisedAttack, AttackBatch, Ball, DiffusionAttack, NoiseAttack
 from photoguard_eval.attacks.perturbation_network import PerturbationNetwork
 from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.diffusion import EditSettings, Img2ImgEditor, InpaintEditor
@@ -34,19 +36,20 @@ def perturb(attack, batch):
     return attack.perturb(None, batch, CaseGenerators.from_seeds(range(len(batch))))
 
 
-@pytest.mark.parametrize("epsilon", [4 / 255, 16 / 255])
-def test_what_is_kept_changes_within_the_budget_and_nothing_else(folder, epsilon):
-    batch = batch_of()
-    change = perturb(AmortisedAttack(network=str(folder), epsilon=epsilon), batch) - batch.images
+@pytest.mark.parametrize("levels", [4, 16])
+def test_what_is_kept_changes_within_the_budget_and_nothing_else(folder, levels):
+    batch = replace(batch_of(), budget=Ball("linf", levels / 255))
+    change = perturb(AmortisedAttack(network=str(folder)), batch) - batch.images
     assert (change * batch.masks == 0).all()
-    assert 0 < change.abs().max() <= epsilon + 1e-6
+    assert 0 < change.abs().max() <= levels / 255 + 1e-6
 
 
 def test_the_perturbation_scales_with_the_budget(folder):
     batch = batch_of()
-    batch = AttackBatch(**{**vars(batch), "images": batch.images * 0.5 + 0.25})
+    batch = replace(batch, images=batch.images * 0.5 + 0.25)
     small, large = (
-        perturb(AmortisedAttack(network=str(folder), epsilon=levels / 255), batch) - batch.images for levels in (4, 8)
+        perturb(AmortisedAttack(network=str(folder)), replace(batch, budget=Ball("linf", levels / 255))) - batch.images
+        for levels in (4, 8)
     )
     assert torch.allclose(2 * small, large, atol=1e-6)
 

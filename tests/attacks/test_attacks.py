@@ -8,11 +8,13 @@ import torch
 
 from photoguard_eval.attacks import (
     ATTACKS,
+    DEFAULT_BUDGET,
     AceAttack,
     AdvDmAttack,
     AdvPaintAttack,
     AmortisedAttack,
     AttackBatch,
+    Ball,
     BlurGuardAttack,
     DaynAttack,
     DiffusionAttack,
@@ -41,18 +43,19 @@ from tests.tiny import (
 )
 
 SETTINGS = EditSettings(num_inference_steps=4)
+L2 = Ball("l2", 3 / 255)
 ATTACKS_TO_TRY = [
     NoiseAttack(),
     AmortisedAttack(),
     EncoderAttack(steps=3),
-    EncoderAttack(steps=3, norm="l2", epsilon=3 / 255, step_size=1 / 255),
+    EncoderAttack(steps=3, budget=L2, step_size=1 / 255),
     DiffusionAttack(steps=2, denoising_steps=2),
-    DiffusionAttack(steps=2, denoising_steps=2, norm="l2", epsilon=3 / 255, step_size=1 / 255, repetitions=2),
+    DiffusionAttack(steps=2, denoising_steps=2, budget=L2, step_size=1 / 255, repetitions=2),
     PidAttack(steps=2),
     AdvDmAttack(steps=2),
     MistAttack(steps=2),
     SdsAttack(steps=2),
-    SdsAttack(steps=2, direction="plus", target_weight=5.0, norm="l2", epsilon=3 / 255, step_size=1 / 255),
+    SdsAttack(steps=2, direction="plus", target_weight=5.0, budget=L2, step_size=1 / 255),
     AceAttack(steps=2),
     DiffusionGuardAttack(steps=2),
     AdvPaintAttack(steps=2),
@@ -93,39 +96,38 @@ def require_support_or_skip(attack, model, editor):
 
 
 def describe(attack):
-    return f"{attack.name}-{attack.threat_model.norm}"
+    return f"{attack.name}-{(attack.budget or DEFAULT_BUDGET).norm}"
 
 
 @pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
 @pytest.mark.parametrize("attack", ATTACKS_TO_TRY, ids=describe)
 def test_perturbations_stay_in_budget_and_where_the_editor_reads(model, attack, editor):
-    data = batch(editor)
+    data = replace(batch(editor), budget=attack.budget or DEFAULT_BUDGET)
     require_support_or_skip(attack, model, editor)
     immunized = attack.perturb(model, data, seeds())
     change = (immunized - data.images).abs()
-    allowed = attack.threat_model.epsilon
-    size = change.amax() if attack.threat_model.norm == "linf" else change.square().mean(dim=(1, 2, 3)).sqrt().amax()
-    assert 0 < size <= allowed + 1e-6
+    size = change.amax() if data.budget.norm == "linf" else change.square().mean(dim=(1, 2, 3)).sqrt().amax()
+    assert 0 < size <= data.budget.radius + 1e-6
     discarded = (data.masks == 1).expand_as(change)
     assert (change[discarded] == 0).all()
 
 
 @pytest.mark.parametrize("attack", ATTACKS_TO_TRY, ids=describe)
 def test_an_image_does_not_depend_on_its_batch(model, attack):
-    data = batch(InpaintEditor())
+    data = replace(batch(InpaintEditor()), budget=attack.budget or DEFAULT_BUDGET)
     require_support_or_skip(attack, model, data.editor)
     together = attack.perturb(model, data, CaseGenerators.from_seeds([10, 11]))
     prompts = data.prompts[1:]
-    single = AttackBatch(data.images[1:], data.masks[1:], prompts, data.ids[1:], data.editor, data.settings)
+    single = replace(data, images=data.images[1:], masks=data.masks[1:], prompts=prompts, ids=data.ids[1:])
     alone = attack.perturb(model, single, CaseGenerators.from_seeds([11]))
     # The sign of a gradient near zero may turn by rounding; it may not for more than a few pixels.
     assert ((together[1] - alone[0]).abs() > 1e-6).float().mean() < 0.02
 
 
-def test_noise_is_uniform_up_to_epsilon():
+def test_noise_is_uniform_up_to_the_radius():
     data = batch(Img2ImgEditor(), side=64)
-    data = AttackBatch(torch.full_like(data.images, 0.5), data.masks, None, data.ids, data.editor, data.settings)
-    change = NoiseAttack(epsilon=8 / 255).perturb(None, data, seeds()) - data.images
+    data = replace(data, images=torch.full_like(data.images, 0.5), budget=Ball("linf", 8 / 255))
+    change = NoiseAttack().perturb(None, data, seeds()) - data.images
     assert change.abs().max() <= 8 / 255 + 1e-6
     assert change.std() == pytest.approx(8 / 255 / 3**0.5, rel=0.02)
 
@@ -297,30 +299,31 @@ def test_losses_in_parts_need_no_gradient():
 @pytest.mark.parametrize("name", ["encoder", "diffusion"])
 def test_defaults_are_those_of_table_9(name):
     arguments = ATTACKS.create(name).arguments
-    assert (arguments["norm"], arguments["epsilon"], arguments["step_size"], arguments["steps"]) == (
-        "linf",
-        16 / 255,
-        2 / 255,
-        200,
-    )
+    assert (arguments["budget"], arguments["step_size"], arguments["steps"]) == (None, 2 / 255, 200)
+    assert str(ATTACKS.create(name).declared.within().budget) == "16/255"
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("noise,epsilon=0", "more than 0"),
-        ("encoder,epsilon=2", "at most 1"),
+        ("noise,budget=0", "more than 0"),
+        ("encoder,budget=300/255", "at most 1"),
+        ("encoder,budget=16", "Did you mean 16/255"),
+        ("encoder,budget=l1:8/255", "norm of the budget is 'l1'"),
+        ("amortised,budget=l2:8/255", "'amortised' works in ℓ∞, and its budget is l2 8/255"),
+        ("encoder,epsilon=8/255", "no parameter epsilon. Write budget=8/255, or budget=l2:8/255"),
+        ("encoder,norm=l2", "no parameter norm. Write budget=8/255, or budget=l2:8/255"),
+        ("eot,epsilon=8/255", "no parameter epsilon. Write budget=8/255"),
         ("encoder,steps=0", "steps is 0"),
         ("encoder,step_size=-1/255", "step_size"),
         ("encoder,target=nowhere.png", "no such file"),
-        ("encoder,norm=l1", "norm"),
         ("diffusion,repetitions=0", "repetitions is 0"),
         ("diffusion,denoising_steps=-1", "denoising_steps is -1"),
         ("diffusion,steps=many", "steps='many'"),
         ("encoder,stepsize=1", "Did you mean 'step_size'"),
         ("encodr", "Did you mean 'encoder'"),
-        ("mist,mode=texture", "mode is 'texture'"),
-        ("sds,direction=down", "direction is 'down'"),
+        ("mist,mode=texture", "mode='texture' .*'textural', 'semantic' or 'fused'"),
+        ("sds,direction=down", "direction='down' .*'minus' or 'plus'"),
         ("ace,target=nowhere.png", "no such file"),
         ("diffusionguard,shrinking_strength=-1", "shrinking_strength is -1"),
         ("diffusionguard,shrinking_iterations=0", "shrinking_iterations is 0"),
@@ -329,7 +332,7 @@ def test_defaults_are_those_of_table_9(name):
         ("ensemble,attacks=encoder", "at least two"),
         ("ensemble,attacks=encoder+diffusoin", "Did you mean 'diffusion'"),
         ("ensemble,attacks=encoder(steps=2+noise", "no closing parenthesis"),
-        ("ensemble,attacks=encoder(epsilon=4/255)+noise", "a budget of its own"),
+        ("ensemble,attacks=encoder(budget=4/255)+noise", "a budget of its own"),
         ("ensemble,trials=0", "trials is 0"),
         ("ensemble,prompts=on a beach+", "none of them empty"),
         ("eot,attack=noise", "follows no gradient"),

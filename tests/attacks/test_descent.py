@@ -5,14 +5,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from photoguard_eval.attacks import ThreatModel
-from photoguard_eval.attacks.descent import projected_gradient_descent, uniform_start
+from photoguard_eval.attacks import Ball
+from photoguard_eval.attacks.descent import projected_gradient_descent
 from photoguard_eval.errors import AttackError
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images
 
-LINF = ThreatModel("linf", 16 / 255)
-L2 = ThreatModel("l2", 3 / 255)
+LINF = Ball("linf", 16 / 255)
+L2 = Ball("l2", 3 / 255)
 EVERYWHERE = torch.ones(2, 1, 8, 8)
 
 
@@ -27,22 +27,22 @@ def rms(change):
 @settings(max_examples=40, deadline=None)
 @given(
     norm=st.sampled_from(["linf", "l2"]),
-    epsilon=st.floats(1 / 255, 1.0),
+    radius=st.floats(1 / 255, 1.0),
     step_size=st.floats(0.0001, 2.0),
     seed=st.integers(0, 1000),
     random_start=st.booleans(),
 )
-def test_the_result_is_always_in_the_ball_and_in_range(norm, epsilon, step_size, seed, random_start):
-    threat_model = ThreatModel(norm, epsilon)
+def test_the_result_is_always_in_the_ball_and_in_range(norm, radius, step_size, seed, random_start):
+    budget = Ball(norm, radius)
     original = images()
     weights = torch.randn(original.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     start = None
     if random_start:
-        start = uniform_start(original, threat_model, CaseGenerators.from_seeds([seed, seed + 1]))
+        start = budget.draw(original, CaseGenerators.from_seeds([seed, seed + 1]))
     result = projected_gradient_descent(
         original,
         lambda x: (x * weights).sum(dim=(1, 2, 3)),
-        threat_model=threat_model,
+        budget=budget,
         region=EVERYWHERE.double(),
         steps=4,
         step_size=step_size,
@@ -52,7 +52,7 @@ def test_the_result_is_always_in_the_ball_and_in_range(norm, epsilon, step_size,
     assert result.min() >= 0
     assert result.max() <= 1
     size = change.abs().amax(dim=(1, 2, 3)) if norm == "linf" else rms(change)
-    assert (size <= epsilon + 1e-9).all()
+    assert (size <= budget.radius + 1e-9).all()
 
 
 def test_one_step_of_linf_is_the_sign_of_the_gradient():
@@ -61,7 +61,7 @@ def test_one_step_of_linf_is_the_sign_of_the_gradient():
     result = projected_gradient_descent(
         original,
         lambda x: (x * weights).sum(dim=(1, 2, 3)),
-        threat_model=LINF,
+        budget=LINF,
         region=torch.ones(1, 1, 2, 2, dtype=torch.float64),
         steps=1,
         step_size=2 / 255,
@@ -77,7 +77,7 @@ def test_one_step_of_l2_has_the_step_s_length_against_the_gradient():
         projected_gradient_descent(
             original,
             lambda x: (x * weights).sum(dim=(1, 2, 3)),
-            threat_model=L2,
+            budget=L2,
             region=EVERYWHERE.double(),
             steps=1,
             step_size=1 / 255,
@@ -99,7 +99,7 @@ def test_the_step_decays_to_a_hundredth():
     projected_gradient_descent(
         original,
         loss,
-        threat_model=ThreatModel("linf", 1.0),
+        budget=Ball("linf", 1.0),
         region=torch.ones(1, 1, 2, 2, dtype=torch.float64),
         steps=5,
         step_size=0.01,
@@ -115,7 +115,7 @@ def test_pixels_outside_of_the_region_do_not_change():
     result = projected_gradient_descent(
         original,
         lambda x: x.square().sum(dim=(1, 2, 3)),
-        threat_model=LINF,
+        budget=LINF,
         region=region.double(),
         steps=3,
         step_size=2 / 255,
@@ -136,9 +136,7 @@ def test_the_loss_falls():
         losses.append(float(values.sum().detach()))
         return values
 
-    projected_gradient_descent(
-        original, loss, threat_model=LINF, region=EVERYWHERE.double(), steps=10, step_size=1 / 255
-    )
+    projected_gradient_descent(original, loss, budget=LINF, region=EVERYWHERE.double(), steps=10, step_size=1 / 255)
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0]
 
@@ -149,18 +147,8 @@ def test_a_loss_that_is_not_finite_stops_the_attack(bad):
         projected_gradient_descent(
             images(),
             lambda x: x.sum(dim=(1, 2, 3)) * bad,
-            threat_model=LINF,
+            budget=LINF,
             region=EVERYWHERE.double(),
             steps=3,
             step_size=1 / 255,
         )
-
-
-def test_a_uniform_start_fills_the_ball():
-    original = images(2, 64)
-    start = uniform_start(original, LINF, CaseGenerators.from_seeds([1, 2]))
-    assert start.abs().max() <= LINF.epsilon
-    assert start.std() == pytest.approx(LINF.epsilon / 3**0.5, rel=0.02)
-    assert rms(uniform_start(original, L2, CaseGenerators.from_seeds([1, 2]))).mean() == pytest.approx(
-        L2.epsilon, rel=0.02
-    )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from photoguard_eval.attacks import ATTACKS, AttackBatch, EncoderAttack, GradientAttack, NoiseAttack
+from photoguard_eval.attacks import ATTACKS, AttackBatch, Ball, EncoderAttack, GradientAttack, NoiseAttack
 from photoguard_eval.attacks.attention import attention_layers
 from photoguard_eval.attacks.blurguard import RegionBlur, blur_within, find_regions, matching_sigma
 from photoguard_eval.attacks.combined import EnsembleAttack
@@ -99,11 +99,11 @@ def test_score_distillation_moves_the_latents_along_the_score(embedded, directio
 
 
 @pytest.mark.parametrize(
-    ("spec", "epsilon", "step_size", "steps", "decay"),
+    ("spec", "levels", "step_size", "steps", "decay"),
     [
-        ("advdm", 16, 1, 100, False),
-        ("mist", 16, 1, 100, False),
-        ("sds", 16, 1, 100, False),
+        ("advdm", None, 1, 100, False),
+        ("mist", None, 1, 100, False),
+        ("sds", None, 1, 100, False),
         ("pid", 12.75, 1, 1000, False),
         ("ace", 4, 2, 200, False),
         # Quoted for images in [−1, 1]: 16/255 and 1/255; 0.06 and 0.03; 0.06.
@@ -112,13 +112,13 @@ def test_score_distillation_moves_the_latents_along_the_score(embedded, directio
         ("dayn", 7.65, 2, 100, False),
     ],
 )
-def test_published_parameters_are_a_preset_in_true_levels(spec, epsilon, step_size, steps, decay):
+def test_published_parameters_are_a_preset_in_true_levels(spec, levels, step_size, steps, decay):
     published = ATTACKS.create(f"{spec},preset=published").instance
     board = ATTACKS.create(spec).instance
-    assert published.threat_model.epsilon * 255 == pytest.approx(epsilon)
+    assert published.budget == (None if levels is None else Ball("linf", levels / 255))
     assert published.step_size * 255 == pytest.approx(step_size)
     assert (published.steps, published.decay) == (steps, decay)
-    assert (board.threat_model.epsilon, board.step_size, board.steps) == (16 / 255, 2 / 255, 200)
+    assert (board.budget, board.step_size, board.steps) == (None, 2 / 255, 200)
     assert ATTACKS.create(f"{spec},preset=published,steps=3").instance.steps == 3
 
 
@@ -276,8 +276,8 @@ def test_a_region_blur_is_an_average_within_the_region():
 def test_blurguard_stays_in_an_l2_ball(monkeypatch):
     monkeypatch.setattr("photoguard_eval.attacks.blurguard.matching_sigma", lambda *_: 3.0)
     batch = embedded_batch(InpaintEditor())
-    batch = replace(batch, images=batch.images / 2 + 0.25)
-    attack = ATTACKS.create("blurguard,norm=l2,epsilon=2/255").instance
+    batch = replace(batch, images=batch.images / 2 + 0.25, budget=Ball("l2", 2 / 255))
+    attack = ATTACKS.create("blurguard").instance
     plain, held = RegionBlur(batch.images, batch.kept), attack.parametrisation(batch)
 
     def size(change):
@@ -342,7 +342,7 @@ def constant_attack(value):
         def perturb(self, model, batch, generator):
             return (batch.images + value * batch.kept).clamp(0, 1)
 
-    return Constant(epsilon=16 / 255)
+    return Constant()
 
 
 def test_an_ensemble_takes_what_changes_the_attacker_s_own_edits_most(embedded):
@@ -364,7 +364,7 @@ def test_an_ensemble_judges_by_edits_after_the_prompts_that_the_attacker_guesses
         return edit(editor, model, images, masks, prompts, seeds, *arguments)
 
     monkeypatch.setattr(Img2ImgEditor, "edit", follow)
-    spec = "ensemble,attacks=noise+noise(epsilon=16/255),prompts=on a beach+at sunset,trials=3,denoising_steps=1"
+    spec = "ensemble,attacks=noise+noise,prompts=on a beach+at sunset,trials=3,denoising_steps=1"
     attack, batch = ATTACKS.create(spec).instance, embedded_batch(Img2ImgEditor())
     attack.perturb(embedded, batch, CaseGenerators.from_seeds([1, 2]))
     trials = [(["on a beach"] * 2, 0), (["at sunset"] * 2, 1), (["on a beach"] * 2, 2)]
@@ -375,9 +375,9 @@ def test_an_ensemble_judges_by_edits_after_the_prompts_that_the_attacker_guesses
 
 
 def test_what_parts_see_is_what_the_whole_sees():
-    assert ATTACKS.create("ensemble,attacks=encoder+dayn").instance.threat_model.sees_prompt
-    assert not ATTACKS.create("ensemble,attacks=encoder+diffusion").instance.threat_model.sees_prompt
-    assert ATTACKS.create("eot,attack=dayn").instance.threat_model.sees_prompt
+    assert ATTACKS.create("ensemble,attacks=encoder+dayn").declared.sees_prompt
+    assert not ATTACKS.create("ensemble,attacks=encoder+diffusion").declared.sees_prompt
+    assert ATTACKS.create("eot,attack=dayn").declared.sees_prompt
     batch = embedded_batch(InpaintEditor())
     assert batch.seen_by(NoiseAttack()).prompts is None
     assert torch.equal(batch.seen_by(NoiseAttack()).masks, batch.masks)

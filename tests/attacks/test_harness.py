@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from photoguard_eval.attacks import Attack, AttackBatch, FolderAttack
+from photoguard_eval.attacks import DEFAULT_BUDGET, Attack, AttackBatch, Ball, FolderAttack
+from photoguard_eval.attacks.base import declaration_of
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter, EditSettings, Img2ImgEditor, InpaintEditor
-from photoguard_eval.errors import AttackError, BudgetExceededError, ConfigurationError, PluginError
+from photoguard_eval.errors import AttackError, BudgetExceededError, ConfigurationError, InterferenceError
 from photoguard_eval.images.arrays import decode_png, write_image
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import half_masks, random_images, tiny_model
@@ -37,7 +38,7 @@ def attack_returning(change):
         def perturb(self, model, batch, generator):
             return change(batch.images)
 
-    return Plugin(epsilon=8 / 255)
+    return Plugin(budget="8/255")
 
 
 def run(attack, model, images=None):
@@ -95,22 +96,45 @@ def test_an_editor_that_needs_a_mask_is_given_one(model):
     with pytest.raises(ConfigurationError, match="fox-1 has no mask"):
         immunize(attack, model, unmasked, generators, CostMeter(model))
     type(attack).sees_mask = False
-    blind = type(attack)(epsilon=8 / 255)
+    blind = type(attack)(budget="8/255")
     assert len(immunize(blind, model, unmasked, generators, CostMeter(model))) == 2
 
 
-def test_a_plugin_without_a_budget_is_explained(model):
+def test_an_attack_without_a_budget_of_its_own_works_in_the_runs(model):
     class Plugin(Attack):
         name = "plugin"
 
         def __init__(self):
-            pass
+            """A constructor that sets nothing."""
 
         def perturb(self, model, batch, generator):
-            return batch.images
+            return batch.images + batch.budget.radius
 
-    with pytest.raises(PluginError, match="super"):
-        run(Plugin(), model)
+    images = torch.full((1, 3, 32, 32), 100 / 255)
+    for budget in (Ball("linf", 4 / 255), Ball("l2", 9 / 255)):
+        given = replace(batch(images), budget=budget)
+        (finished,) = immunize(Plugin(), model, given, CaseGenerators.from_seeds([0]), CostMeter(model))
+        assert budget.size(finished.perturbation) == pytest.approx(budget.levels)
+
+
+def test_an_attacks_own_budget_goes_before_the_runs(model):
+    attack = attack_returning(lambda images: images + 8 / 255)
+    small = replace(batch(torch.full((1, 3, 32, 32), 100 / 255)), budget=Ball("linf", 4 / 255))
+    (finished,) = immunize(attack, model, small, CaseGenerators.from_seeds([0]), CostMeter(model))
+    assert finished.perturbation.linf_levels == 8
+
+
+def test_a_norm_that_an_attack_cannot_work_in_is_refused_before_it_runs(model):
+    class Plugin(Attack):
+        name = "plugin"
+        norms = ("linf",)
+
+        def perturb(self, model, batch, generator):
+            raise AssertionError
+
+    given = replace(batch(random_images(1)), budget=Ball("l2", 8 / 255))
+    with pytest.raises(ConfigurationError, match="'plugin' works in ℓ∞, and its budget is l2 8/255"):
+        immunize(Plugin(), model, given, CaseGenerators.from_seeds([0]), CostMeter(model))
 
 
 class Cheat(Attack):
@@ -121,21 +145,25 @@ class Cheat(Attack):
     def __init__(self, how):
         self.how = how
         self.calls = 0
-        super().__init__(epsilon=8 / 255)
+        super().__init__(budget="8/255")
+        self.calls = 0
 
-    @property
-    def threat_model(self):
-        self.calls += 1
-        declared = super().threat_model
-        return replace(declared, epsilon=1.0) if self.how == "answers otherwise later" and self.calls > 3 else declared
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name == "budget" and self.how == "answers otherwise later":
+            self.calls += 1
+            return replace(found, radius=1.0) if self.calls > 6 else found
+        return found
 
     def perturb(self, model, batch, generator):
         if self.how == "changes the originals":
             return batch.images.copy_((batch.images + 100 / 255).clamp(0, 1))
         if self.how == "changes its budget":
-            self._threat_model = replace(self._threat_model, epsilon=1.0)
+            self.budget = Ball("linf", 1.0)
         if self.how == "changes its budget in place":
-            object.__setattr__(self._threat_model, "epsilon", 1.0)
+            object.__setattr__(self.budget, "radius", 1.0)
+        if self.how == "changes the budget it was handed":
+            object.__setattr__(batch.budget, "radius", 1.0)
         return (batch.images + 100 / 255).clamp(0, 1)
 
 
@@ -145,6 +173,7 @@ class Cheat(Attack):
         ("changes the originals", r"over the budget of 8\.000"),
         ("changes its budget", "held to what it declared"),
         ("changes its budget in place", "held to what it declared"),
+        ("changes the budget it was handed", r"over the budget of 8\.000"),
         ("answers otherwise later", r"over the budget of 8\.000"),
     ],
 )
@@ -178,11 +207,23 @@ def test_an_attack_sees_what_it_declared_whoever_calls(model):
     assert give(Plugin(), replace(whole, editor=Img2ImgEditor())) == (False, ("a fox",)), "this editor reads no mask"
 
 
-def test_what_an_attack_sees_is_declared_before_its_budget(model):
+def test_what_an_attack_sees_is_what_it_declared_when_it_was_created(model):
     attack = attack_returning(lambda images: images)
+    declared = declaration_of(attack)
     attack.sees_prompt = True
-    with pytest.raises(PluginError, match=r"has sees_prompt = True, and its threat model says False"):
-        run(attack, model)
+    generators = CaseGenerators.from_seeds([0])
+    with pytest.raises(AttackError, match="held to what it declared"):
+        immunize(attack, model, batch(random_images(1)), generators, CostMeter(model), declared)
+
+
+def test_the_boards_budget_cannot_be_changed_for_the_attacks_that_follow(model):
+    def widen(images):
+        object.__setattr__(DEFAULT_BUDGET, "radius", 1.0)
+        return images
+
+    with pytest.raises(InterferenceError, match="changed the board's budget"):
+        run(attack_returning(widen), model)
+    assert str(DEFAULT_BUDGET) == "16/255"
 
 
 def test_an_attack_gets_an_editor_of_its_own(model):
@@ -231,7 +272,7 @@ def test_a_folder_of_finished_images_is_measured_as_it_is(model, tmp_path):
     images = torch.full((2, 3, 32, 32), 100 / 255)
     for index, levels in enumerate((5, 8)):
         write_image(tmp_path / f"fox-{index}.png", images[:1] + levels / 255)
-    finished = run(FolderAttack(path=tmp_path, epsilon=8 / 255), model, images)
+    finished = run(FolderAttack(path=tmp_path, budget="8/255"), model, images)
     assert [item.perturbation.linf_levels for item in finished] == pytest.approx([5, 8])
 
 
@@ -239,7 +280,7 @@ def test_a_finished_image_over_the_budget_is_refused(model, tmp_path):
     images = torch.full((1, 3, 32, 32), 100 / 255)
     write_image(tmp_path / "fox-0.png", images + 9 / 255)
     with pytest.raises(BudgetExceededError, match=r"fox-0: .*1\.000 over"):
-        run(FolderAttack(path=tmp_path, epsilon=8 / 255), model, images)
+        run(FolderAttack(path=tmp_path, budget="8/255"), model, images)
 
 
 def test_a_folder_that_lacks_an_image_says_which(model, tmp_path):

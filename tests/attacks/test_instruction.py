@@ -38,8 +38,8 @@ def test_each_attack_lowers_its_objective(model, spec):
     )
     immunized = attack.perturb(model, batch, CaseGenerators.from_seeds([0, 1]))
     change = (immunized - images).abs()
-    assert 0 < change.max() <= attack.threat_model.epsilon + 1e-6
-    noise = (torch.rand(images.shape, generator=torch.Generator().manual_seed(5)) * 2 - 1) * attack.threat_model.epsilon
+    assert 0 < change.max() <= batch.budget.radius + 1e-6
+    noise = (torch.rand(images.shape, generator=torch.Generator().manual_seed(5)) * 2 - 1) * batch.budget.radius
     losses = []
     for candidate in (immunized, images + noise):
         # The same random numbers for both, many times over, since some losses draw a timestep.

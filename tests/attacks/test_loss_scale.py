@@ -59,7 +59,7 @@ def test_what_no_scale_makes_finite_stops_the_attack():
         projected_gradient_descent(
             images(dtype=torch.float32),
             lambda x: (x * 0).sqrt().sum(dim=(1, 2, 3)),
-            threat_model=LINF,
+            budget=LINF,
             region=EVERYWHERE,
             steps=2,
             step_size=1 / 255,

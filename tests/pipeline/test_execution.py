@@ -131,7 +131,7 @@ def test_a_second_run_computes_nothing_and_loads_no_model(finished, make_request
 def test_an_added_attack_costs_only_its_own_cells(finished, make_request, tmp_path):
     folder, before = finished
     copy = shutil.copytree(folder, tmp_path / "store")
-    request = make_request(attacks=(*make_request().attacks, "noise,epsilon=4/255"))
+    request = make_request(attacks=(*make_request().attacks, "noise,budget=4/255"))
     evaluation, result = evaluate(request, copy)
     # Two images and three edits under each of two editors.
     assert evaluation.computed == 2 * (2 + 3)

@@ -306,9 +306,9 @@ def test_a_constructor_that_fails_is_a_plugin_error(tools):
 
 def test_a_folder_of_images_stands_for_an_attack(tmp_path):
     write_image(tmp_path / "fox.png", random_images(1))
-    plugin = ATTACKS.create(f"{tmp_path},epsilon=4/255")
-    assert (plugin.name, plugin.label) == ("folder", f"{tmp_path},epsilon=4/255")
-    assert plugin.instance.threat_model.epsilon == pytest.approx(4 / 255)
+    plugin = ATTACKS.create(f"{tmp_path},budget=4/255")
+    assert (plugin.name, plugin.label) == ("folder", f"{tmp_path},budget=4/255")
+    assert str(plugin.declared.budget) == "4/255"
     before = plugin.inputs
     write_image(tmp_path / "fox.png", random_images(1, seed=1))
     assert ATTACKS.create(str(tmp_path)).inputs != before
@@ -324,7 +324,7 @@ def test_a_folder_of_images_is_read_whatever_case_and_accents_its_names_have(tmp
 
 
 def test_the_example_runs_from_its_file_and_keeps_its_budget():
-    plugin = ATTACKS.create(f"{EXAMPLE / 'checkerboard_attack.py'}:CheckerboardAttack,epsilon=8/255,square=2")
+    plugin = ATTACKS.create(f"{EXAMPLE / 'checkerboard_attack.py'}:CheckerboardAttack,budget=8/255,square=2")
     model, images, masks = tiny_model(), random_images(2), half_masks(2)
     batch = AttackBatch(images, masks, None, ("fox", "owl"), InpaintEditor(), EditSettings())
     finished = immunize(plugin.instance, model, batch, CaseGenerators.from_seeds([0, 1]), CostMeter(model))

@@ -179,7 +179,7 @@ def test_the_network_of_the_amortised_attack_is_made_in_two_parts(workshop, tmp_
     folder = tmp_path / "output" / "amortised-a"
     assert list(json.loads((folder / "training.json").read_text())) == ["amortised-a", "amortised-a-fine"]
     images = torch.full((1, 3, 64, 64), 0.5)
-    perturbation = AmortisedAttack(network=str(folder)).network(images, torch.zeros(1, 1, 64, 64))
+    perturbation = AmortisedAttack(network=str(folder)).predictor(images, torch.zeros(1, 1, 64, 64))
     assert perturbation.abs().max() > 0
 
 
