@@ -12,7 +12,7 @@ from photoguard_eval.pipeline.execution import Evaluation
 from photoguard_eval.pipeline.plan import EvaluationRequest, build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.reports.rendering import DEFAULT_WIDTH
+from photoguard_eval.reports.render.terminal import DEFAULT_WIDTH
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the processor. Threads of each on all of it would slow all of them down many times over.

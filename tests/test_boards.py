@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from photoguard_eval.analysis.rows import attack_rows
 from photoguard_eval.app.cli import main
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.reports.leaderboard import leaderboard_tables
-from photoguard_eval.reports.naming import editor_methods, method_titles, without_epsilon
-from photoguard_eval.reports.ranking import ranking_tables
+from photoguard_eval.reports.naming import row_titles
 from photoguard_eval.results.files import read_result
 from photoguard_eval.results.summaries import summarize
 from tests.boards import problems
+from tests.reports.example import leaderboard_tables, ranking_tables
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "reports" / "boards").glob("*.json"))
@@ -52,15 +52,15 @@ def table_below(heading):
 
 
 def printed(result):
-    """Return what the documentation prints of each row, by label without the budget and editor."""
+    """Return what the documentation prints of each row, by label and editor."""
     found = {}
     for editor in result.editors:
         (ranking,) = ranking_tables(result, editor)
         ranks = {row.cells[0].text: row.cells[1].text for row in ranking.rows}
-        methods = editor_methods(result, editor)
-        for title, method in zip(method_titles(methods), methods, strict=True):
-            means = {name: summary.mean for name, summary in method.metrics.items()}
-            found[without_epsilon(method.attack.label), editor] = {
+        rows = attack_rows(result, editor)
+        for title, row in zip(row_titles(rows), rows, strict=True):
+            means = {name: summary.mean for name, summary in row.metrics.items()}
+            found[row.label, editor] = {
                 "rank": ranks[title],
                 "FID": f"{means['fid']:.1f}",
                 "SSIM": f"{means['ssim']:.3f}",

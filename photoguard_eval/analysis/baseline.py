@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from photoguard_eval.analysis.claims import evaluate_claims
 from photoguard_eval.analysis.tolerances import REASONS, Rule, Side, tolerance_of
+from photoguard_eval.analysis.values import Value
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.files import write_atomically
 from photoguard_eval.results.conditions import Conditions, conditions_of
@@ -30,11 +31,7 @@ DECIMALS = 6
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Threshold(_Frozen):
+class Threshold(Value):
     """A recorded mean and how far it may move.
 
     Attributes:
@@ -70,7 +67,7 @@ class Threshold(_Frozen):
         return self
 
 
-class Baseline(_Frozen):
+class Baseline(Value):
     """What an evaluation found when it was blessed.
 
     Attributes:
@@ -136,9 +133,9 @@ def make_baseline(result: EvaluationResult, *, with_plugins: bool = True) -> Bas
 
 
 def _thresholds(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Iterator[Threshold]:
-    for method in result.rows:
+    for row in result.rows:
         for metric in metrics:
-            summary = method.metrics.get(metric.name)
+            summary = row.metrics.get(metric.name)
             if summary is None:
                 continue
             if metric.scale is None:
@@ -146,11 +143,11 @@ def _thresholds(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Iter
                     f"This result was written by an earlier version, which did not say how far {metric.label} may "
                     "move. Run the evaluation again: its images are kept, only the scores are computed anew."
                 )
-            rule, tolerance, side = tolerance_of(metric, metric.scale, method, summary.mean)
-            scores = () if metric.kind == "distribution" else tuple(case.scores[metric.name] for case in method.cases)
+            rule, tolerance, side = tolerance_of(metric, metric.scale, row, summary.mean)
+            scores = () if metric.kind == "distribution" else tuple(case.scores[metric.name] for case in row.cases)
             yield Threshold(
-                attack=method.label,
-                editor=method.editor,
+                attack=row.label,
+                editor=row.editor,
                 metric=metric.name,
                 value=round(summary.mean, DECIMALS),
                 tolerance=round(tolerance, DECIMALS),

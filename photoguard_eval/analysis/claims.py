@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from photoguard_eval.analysis.rows import is_of_the_preset, rows_of_attack
 from photoguard_eval.analysis.statistics import paired_difference, set_metric_uncertainty
-from photoguard_eval.results.facts import MetricInfo, budget_levels
+from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.outcomes import ClaimOutcome
-from photoguard_eval.results.rows import Budget, MethodResult
+from photoguard_eval.results.rows import MethodResult
 from photoguard_eval.results.schema import EvaluationResult
 
 SIMILARITY_TABLES = ("6", "10")
@@ -29,9 +30,6 @@ PAPER_MODELS = (
 """Checkpoints of the model that the paper's figures are of."""
 
 PAPER_PRESET = "paper"
-
-PAPER_BUDGET = Budget(norm="linf", levels=16)
-"""Table 9. The presets have it too."""
 
 PAPER_EDITOR = "inpaint"
 """The editor that the paper's tables are about."""
@@ -144,7 +142,7 @@ def _similarity_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
 
 def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
     for editor in result.editors:
-        diffusion, reroll = _rows_of(result, editor, "diffusion"), result.reroll(editor)
+        diffusion, reroll = rows_of_attack(result, editor, "diffusion"), result.reroll(editor)
         if not diffusion or reroll is None:
             continue
         for metric in result.metrics:
@@ -156,28 +154,9 @@ def _rows_at_one_budget(
     result: EvaluationResult, editor: str, comparison: Comparison
 ) -> tuple[MethodResult, MethodResult] | None:
     """Return the rows that a comparison is about, the stronger first; None where no two have the same budget."""
-    weaker = _rows_of(result, editor, comparison.weaker)
-    pairs = ((own, other) for own in _rows_of(result, editor, comparison.stronger) for other in weaker)
-    return next((pair for pair in pairs if _budget(pair[0]) == _budget(pair[1])), None)
-
-
-def _rows_of(result: EvaluationResult, editor: str, attack: str) -> list[MethodResult]:
-    """Return the rows of an attack, the one with the preset's arguments first."""
-    rows = [method for method in result.methods if method.editor == editor and _name(method) == attack]
-    return sorted(rows, key=lambda method: not _is_of_the_preset(method))
-
-
-def _name(method: MethodResult) -> str:
-    return method.attack.name if method.attack else ""
-
-
-def _budget(method: MethodResult) -> tuple[str, float]:
-    assert method.attack is not None, "unprotected images are in no comparison of attacks"
-    return method.attack.threat_model.norm, budget_levels(method.attack.threat_model.epsilon)
-
-
-def _is_of_the_preset(method: MethodResult) -> bool:
-    return method.attack is None or (method.attack.label == method.attack.name and method.id.budget == PAPER_BUDGET)
+    weaker = rows_of_attack(result, editor, comparison.weaker)
+    pairs = ((own, other) for own in rows_of_attack(result, editor, comparison.stronger) for other in weaker)
+    return next((pair for pair in pairs if pair[0].id.budget == pair[1].id.budget), None)
 
 
 def _outcome(
@@ -218,5 +197,5 @@ def _outcome(
         uncertainty=uncertainty,
         holds=sign * difference > 0,
         held_in_baseline=None,
-        of_the_preset=_is_of_the_preset(stronger) and _is_of_the_preset(weaker),
+        of_the_preset=is_of_the_preset(stronger) and is_of_the_preset(weaker),
     )

@@ -149,23 +149,23 @@ def bless(result: EvaluationResult, path: Path | None = None) -> Blessing:
 def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) -> Iterator[ThresholdOutcome]:
     recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in baseline.thresholds}
     known_rows = {(entry.attack, entry.editor) for entry in baseline.thresholds}
-    for method in result.rows:
-        row = (method.label, method.editor)
+    for measured in result.rows:
+        row = (measured.label, measured.editor)
         if row not in known_rows:
             continue
         for metric in gated_metrics(result):
-            if metric.name not in method.metrics:
+            if metric.name not in measured.metrics:
                 continue
             entry = recorded.get((*row, metric.name))
             if entry is not None:
                 if can_fail(metric, entry.side, entry.value, entry.tolerance):
-                    yield _compare(entry, method)
+                    yield _compare(entry, measured)
             elif not metric.plugin:
                 raise BaselineError(
                     f"{shown(path)} has no value of the metric {metric.name!r} for {row[0]} under {row[1]}. "
                     "Record the baseline anew with --bless."
                 )
-        gone = sorted(metric for *other, metric in recorded if tuple(other) == row and metric not in method.metrics)
+        gone = sorted(metric for *other, metric in recorded if tuple(other) == row and metric not in measured.metrics)
         if gone:
             sources = baseline.conditions.plugins
             names = [f"{name} (of {sources[name]})" if name in sources else name for name in gone]
@@ -175,11 +175,11 @@ def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) 
             )
 
 
-def _compare(entry: Threshold, method: MethodResult) -> ThresholdOutcome:
+def _compare(entry: Threshold, row: MethodResult) -> ThresholdOutcome:
     """Compare by case where the baseline has the cases' scores, the means otherwise."""
-    measured = method.metrics[entry.metric].mean
+    measured = row.metrics[entry.metric].mean
     changes = [
-        case.scores[entry.metric] - score for case, score in zip(method.cases, entry.scores, strict=bool(entry.scores))
+        case.scores[entry.metric] - score for case, score in zip(row.cases, entry.scores, strict=bool(entry.scores))
     ]
     change = math.fsum(changes) / len(changes) if changes else measured - entry.value
     worst = max(range(len(changes)), key=lambda index: _worsening(entry, changes[index]), default=None)
@@ -195,7 +195,7 @@ def _compare(entry: Threshold, method: MethodResult) -> ThresholdOutcome:
         reason=entry.reason,
         cases=len(changes),
         cases_beyond=sum(_worsening(entry, own) > entry.tolerance for own in changes),
-        worst_case=method.cases[worst].case_id if worst is not None else "",
+        worst_case=row.cases[worst].case_id if worst is not None else "",
         worst_change=changes[worst] if worst is not None else 0.0,
     )
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from photoguard_eval.analysis.rows import is_floor
 from photoguard_eval.analysis.statistics import SET_METRIC_FLOOR, SET_METRIC_SHARE, set_metric_uncertainty
 from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.rows import MethodResult
-
-FLOOR = "noise"
-"""The attack whose rows are the floor: it must not move to either side."""
 
 CASE_TOLERANCE = 0.005
 """How far the mean over the cases may move to the worse side, of the metric's scale (`Metric.scale`).
@@ -41,20 +39,20 @@ REASONS: dict[Rule, str] = {
 """Why a tolerance is what it is, for reports."""
 
 
-def tolerance_of(metric: MetricInfo, scale: float, method: MethodResult, value: float) -> tuple[Rule, float, Side]:
+def tolerance_of(metric: MetricInfo, scale: float, row: MethodResult, value: float) -> tuple[Rule, float, Side]:
     """Return the rule for a metric of a row, how far the value may move by it, and to which side it gets worse.
 
     Args:
         metric: The metric.
         scale: Its scale, see `photoguard_eval.metrics.Metric`.
-        method: The row.
+        row: The row.
         value: The mean over its cases; of a set metric, its value.
     """
-    is_floor = method.attack is None or method.attack.name == FLOOR
-    side: Side = "either" if is_floor else _worse_side(metric)
+    without_gradient = row.attack is None or is_floor(row)
+    side: Side = "either" if without_gradient else _worse_side(metric)
     if metric.kind == "distribution":
         return "set", set_metric_uncertainty(value), side
-    return ("floor", FLOOR_TOLERANCE * scale, side) if is_floor else ("cases", CASE_TOLERANCE * scale, side)
+    return ("floor", FLOOR_TOLERANCE * scale, side) if without_gradient else ("cases", CASE_TOLERANCE * scale, side)
 
 
 def _worse_side(metric: MetricInfo) -> Side:

@@ -411,6 +411,7 @@ def make_request(options: argparse.Namespace) -> EvaluationRequest:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from photoguard_eval.analysis.board_rows import leaderboard_rows
     from photoguard_eval.analysis.gate import check_if_comparable
     from photoguard_eval.files import require_writable
     from photoguard_eval.pipeline.execution import OnFailure
@@ -418,7 +419,7 @@ def _run(options: argparse.Namespace) -> int:
     from photoguard_eval.pipeline.progress import Progress
     from photoguard_eval.pipeline.store import Store
     from photoguard_eval.pipeline.workers import evaluate
-    from photoguard_eval.reports import StoreImages, leaderboard_rows, terminal_report, terminal_width, write_reports
+    from photoguard_eval.reports import StoreImages, terminal_report, terminal_width, write_reports
 
     plan = build_plan(make_request(options))
     require_writable(options.reports, "--reports")
@@ -642,9 +643,9 @@ def _load_model(options: argparse.Namespace) -> LatentDiffusion:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
+    from photoguard_eval.analysis.board_rows import leaderboard_rows
     from photoguard_eval.pipeline.store import Store, read_board
-    from photoguard_eval.reports import leaderboard_rows, leaderboard_tables, terminal_width
-    from photoguard_eval.reports.rendering import render_terminal
+    from photoguard_eval.reports import leaderboard_report, terminal_width
     from photoguard_eval.results.files import write_result
     from photoguard_eval.results.sharing import shareable
 
@@ -659,8 +660,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(leaderboard_rows(own, shared))
         return 0
-    for table in leaderboard_tables(own, shared):
-        print(render_terminal(table, bold=sys.stdout.isatty(), width=terminal_width()), end="\n\n")
+    print(leaderboard_report(own, shared, bold=sys.stdout.isatty(), width=terminal_width()), end="\n\n")
     return 0
 
 
@@ -715,7 +715,7 @@ def _attacks(options: argparse.Namespace) -> int:
     from photoguard_eval.reports import terminal_width
     from photoguard_eval.reports.cells import table_of
     from photoguard_eval.reports.naming import budget_text, knowledge_text
-    from photoguard_eval.reports.rendering import render_terminal
+    from photoguard_eval.reports.render.terminal import render_table
 
     rows = []
     paper = {name: number for number, name in enumerate(DEFAULT_ATTACKS)}
@@ -740,7 +740,7 @@ def _attacks(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(rows)
     else:
-        print(render_terminal(table_of("Attacks", rows), bold=sys.stdout.isatty(), width=terminal_width()))
+        print(render_table(table_of("Attacks", rows), bold=sys.stdout.isatty(), width=terminal_width()))
     return 0
 
 

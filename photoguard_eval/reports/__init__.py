@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
 from photoguard_eval.reports.pictures import ReportImages, StoreImages
-from photoguard_eval.reports.rendering import terminal_width
-from photoguard_eval.reports.terminal import gate_report, terminal_report
+from photoguard_eval.reports.printing import gate_report, leaderboard_report, terminal_report
+from photoguard_eval.reports.render.terminal import terminal_width
 from photoguard_eval.reports.writing import ReportPaths, write_reports
 
 __all__ = [
@@ -13,8 +12,7 @@ __all__ = [
     "ReportPaths",
     "StoreImages",
     "gate_report",
-    "leaderboard_rows",
-    "leaderboard_tables",
+    "leaderboard_report",
     "terminal_report",
     "terminal_width",
     "write_reports",

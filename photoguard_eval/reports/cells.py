@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from photoguard_eval.results.outcomes import Verdict
 
@@ -59,6 +59,7 @@ class Table:
     header: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    kind: ClassVar[str] = "table"
 
 
 def table_of(title: str, facts: Sequence[Mapping[str, Any]]) -> Table:

@@ -6,14 +6,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from photoguard_eval.analysis.rows import with_largest_budgets, with_references
 from photoguard_eval.reports.figures import DOTS_PER_INCH, INK
-from photoguard_eval.reports.naming import (
-    method_titles,
-    short_title,
-    with_largest_budgets,
-    with_references,
-    without_epsilon,
-)
+from photoguard_eval.reports.naming import row_titles, short_title
 from photoguard_eval.reports.pictures import ReportImages, decode
 from photoguard_eval.results.rows import MethodResult
 from photoguard_eval.results.schema import EvaluationResult
@@ -29,11 +24,13 @@ SHOWN_CASES = 4
 MOST_ROWS = 20
 """With more rows than these, attacks that are there with several budgets are shown with the largest."""
 
-CELL = 128
+SIDE = 128
+"""Of each picture, in pixels; the pixels of a picture that is smaller by a whole factor stay squares."""
+
 GAP = 6
 LABEL_WIDTH = 270
 HEADING_HEIGHT = 90
-"""In pixels; the pixels of pictures that are smaller than a cell by a whole factor stay squares."""
+"""In pixels."""
 
 LABEL_LETTERS = 30
 HEADING_LETTERS = 14
@@ -65,7 +62,7 @@ def contact_sheet(result: EvaluationResult, editor: str, images: ReportImages) -
         images: Where pictures come from.
 
     Returns:
-        A figure for `figure_png`, where each pixel of the cells is one of the file.
+        A figure for `figure_png`, where each pixel of the pictures is one of the file.
 
     Raises:
         StoreError: If a picture is missing.
@@ -73,15 +70,14 @@ def contact_sheet(result: EvaluationResult, editor: str, images: ReportImages) -
     from matplotlib.figure import Figure
 
     rows, cases = sheet_rows(result, editor), sheet_cases(result)
-    cells = [list(_cells(result, row, cases, images)) for row in rows]
-    mosaic = _mosaic(cells)
+    mosaic = _mosaic([list(_pictures(result, row, cases, images)) for row in rows])
     height, width = mosaic.shape[:2]
     full_width, full_height = width + LABEL_WIDTH, height + HEADING_HEIGHT
     figure = Figure(figsize=(full_width / DOTS_PER_INCH, full_height / DOTS_PER_INCH))
     panel = figure.add_axes((LABEL_WIDTH / full_width, 0, width / full_width, height / full_height))
     panel.imshow(mosaic, interpolation="nearest", aspect="auto")
     panel.spines[:].set_visible(False)
-    titles = [without_epsilon(short_title(title)) for title in method_titles(rows)]
+    titles = [short_title(title) for title in row_titles(rows)]
     # Titles and prompts come from plug-ins and datasets: a dollar sign in one is no formula.
     style: dict[str, Any] = {"fontsize": FONT_SIZE, "color": INK, "parse_math": False}
     panel.set_yticks(_centres(len(rows)), [_wrapped(title, LABEL_LETTERS) for title in titles], **style)
@@ -91,7 +87,7 @@ def contact_sheet(result: EvaluationResult, editor: str, images: ReportImages) -
     return figure
 
 
-def _cells(
+def _pictures(
     result: EvaluationResult, row: MethodResult, cases: Sequence[int], images: ReportImages
 ) -> Iterator[np.ndarray]:
     import numpy as np
@@ -107,23 +103,23 @@ def _fitted(image: Image) -> Image:
     from PIL import ImageOps
     from PIL.Image import Resampling
 
-    method = Resampling.NEAREST if max(image.size) <= CELL else Resampling.BOX
-    return ImageOps.pad(image, (CELL, CELL), method=method, color="white")
+    method = Resampling.NEAREST if max(image.size) <= SIDE else Resampling.BOX
+    return ImageOps.pad(image, (SIDE, SIDE), method=method, color="white")
 
 
-def _mosaic(cells: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+def _mosaic(pictures: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     import numpy as np
 
-    pitch = CELL + GAP
-    mosaic = np.full((pitch * len(cells), pitch * len(cells[0]), 3), 255, np.uint8)
-    for row, pictures in enumerate(cells):
-        for column, picture in enumerate(pictures):
-            mosaic[row * pitch :, column * pitch :][:CELL, :CELL] = picture
+    pitch = SIDE + GAP
+    mosaic = np.full((pitch * len(pictures), pitch * len(pictures[0]), 3), 255, np.uint8)
+    for row, own in enumerate(pictures):
+        for column, picture in enumerate(own):
+            mosaic[row * pitch :, column * pitch :][:SIDE, :SIDE] = picture
     return mosaic
 
 
 def _centres(count: int) -> list[float]:
-    return [index * (CELL + GAP) + CELL / 2 for index in range(count)]
+    return [index * (SIDE + GAP) + SIDE / 2 for index in range(count)]
 
 
 def _wrapped(text: str, letters: int) -> str:

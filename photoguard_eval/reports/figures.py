@@ -9,7 +9,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.reports.naming import editor_text, method_titles, short_title, with_references
+from photoguard_eval.analysis.rows import with_references
+from photoguard_eval.reports.naming import editor_text, row_titles, short_title
 from photoguard_eval.results.rows import MethodResult, Summary
 from photoguard_eval.results.schema import EvaluationResult
 
@@ -114,7 +115,7 @@ def describe_figure(result: EvaluationResult, editor: str) -> str:
     rows = figure_rows(result, editor)
     values = ", ".join(
         f"{short_title(title)} {row.metrics[PROMPT_METRIC].mean:.3f}"
-        for title, row in zip(method_titles(rows), rows, strict=True)
+        for title, row in zip(row_titles(rows), rows, strict=True)
     )
     return f"Mean CLIP similarity of edit and prompt under {editor_text(editor).title}: {values}."
 
@@ -168,7 +169,7 @@ def _draw_panel(panel: Axes, result: EvaluationResult, editor: str, upright: boo
             color=INK,
             fontsize=9 if upright else 7,
         )
-    names = [short_title(title) for title in method_titles(rows)]
+    names = [short_title(title) for title in row_titles(rows)]
     _label_panel(panel, names, f"{editor_text(editor).title}, n = {rows[0].n}", upright)
 
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from photoguard_eval.analysis.rows import attack_rows, with_largest_budgets
+from photoguard_eval.reports.document import Gallery, ImageView, Lineup, Picture
 from photoguard_eval.reports.naming import (
     NO_IMMUNIZATION,
     REROLL_TITLE,
     decimals_for,
-    editor_methods,
     editor_text,
-    method_titles,
+    metric_label,
     number,
+    row_titles,
     short_title,
-    with_largest_budgets,
 )
-from photoguard_eval.reports.pictures import (
-    PERTURBATION_FACTOR,
-    Embedded,
-    ReportImages,
-    embed,
-    embed_perturbation,
-)
+from photoguard_eval.reports.pictures import PERTURBATION_FACTOR, ReportImages, embed, embed_perturbation
 from photoguard_eval.results.facts import CaseInfo
 from photoguard_eval.results.rows import CaseResult, MethodResult
 from photoguard_eval.results.schema import EvaluationResult
@@ -32,65 +26,6 @@ MOST_PICTURES = 1000
 
 SHOWN_SCORES = ("ssim", "psnr", "clip_similarity")
 """Scores under each edit."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture with what it shows, for people who cannot see it, and short facts to stand under it."""
-
-    image: Embedded
-    description: str
-    facts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Lineup:
-    """A row of pictures, one per column of the gallery.
-
-    Attributes:
-        heading: What all of them are.
-        prompt: The prompt that they are about; "" if they are about all prompts.
-        detail: The case and its seed, of edits; "" else.
-        pictures: None where there is nothing to show.
-    """
-
-    heading: str
-    prompt: str
-    detail: str
-    pictures: tuple[Picture | None, ...]
-
-
-@dataclass(frozen=True)
-class ImageView:
-    """An image under one editor: how it is immunized, and how it is edited."""
-
-    name: str
-    lineups: tuple[Lineup, ...]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Images under one editor; first columns without immunization, its re-roll the second, then one per attack.
-
-    Attributes:
-        columns: Headings.
-        images: The images.
-        left_out: Sentences about what is not shown because it would be too much.
-    """
-
-    columns: tuple[str, ...]
-    images: tuple[ImageView, ...]
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def scaled(self) -> bool:
-        """Whether any picture was scaled down."""
-        return any(
-            picture is not None and picture.image.scaled
-            for image in self.images
-            for lineup in image.lineups
-            for picture in lineup.pictures
-        )
 
 
 def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) -> Gallery:
@@ -105,7 +40,7 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
     by_image: dict[str, list[int]] = {}
     for index, case in enumerate(result.cases):
         by_image.setdefault(case.image_id, []).append(index)
-    methods = every = editor_methods(result, editor)
+    methods = every = attack_rows(result, editor)
     left_out = []
     references = 1 if result.reroll(editor) is None else 2
     if _count_pictures(by_image.values(), references + len(methods)) > MOST_PICTURES:
@@ -122,7 +57,7 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
         )
     curator = _Curator(result, editor, methods, images)
     views = tuple(ImageView(name, tuple(curator.lineups(indices))) for name, indices in shown.items())
-    return Gallery((*curator.references, *curator.titles), views, tuple(left_out))
+    return Gallery(editor_text(editor).title, (*curator.references, *curator.titles), views, tuple(left_out))
 
 
 def _count_pictures(groups: Iterable[Sequence[int]], columns: int) -> int:
@@ -143,7 +78,7 @@ class _Curator:
         self._reroll = result.reroll(editor)
         self._methods = methods
         self.references = (NO_IMMUNIZATION,) if self._reroll is None else (NO_IMMUNIZATION, REROLL_TITLE)
-        self.titles = tuple(short_title(title) for title in method_titles(self._methods))
+        self.titles = tuple(short_title(title) for title in row_titles(self._methods))
 
     def lineups(self, indices: Sequence[int]) -> Iterator[Lineup]:
         """Make the rows of one image: its immunized versions, then the edit of each prompt."""
@@ -228,10 +163,9 @@ class _Curator:
         """Print the scores of a case's edits, each metric with the same decimals for all of them."""
         facts: list[list[str]] = [[] for _ in rows]
         for name in SHOWN_SCORES:
-            metric = self._result.metric(name)
             values = [row.scores.get(name) if row is not None else None for row in rows]
             decimals = decimals_for([value for value in values if value is not None])
             for shown, value in zip(facts, values, strict=True):
                 if value is not None:
-                    shown.append(f"{metric.label if metric else name} {number(value, decimals)}")
+                    shown.append(f"{metric_label(self._result, name)} {number(value, decimals)}")
         return [tuple(shown) for shown in facts]

@@ -1,10 +1,9 @@
-"""How reports call methods, editors and files, and how they print numbers."""
+"""How reports call rows, editors and files, and how they print numbers."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -12,22 +11,15 @@ from typing import TYPE_CHECKING
 from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.results.facts import MetricInfo, ThreatModelInfo, budget_levels
-from photoguard_eval.results.rows import MethodResult, Summary
+from photoguard_eval.results.rows import Budget, MethodResult, Summary
 from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
     from photoguard_eval.attacks import ThreatModel
 
-TABLE_6 = ("fid", "precision", "recall", "ssim", "psnr", "vifp", "fsim")
-TABLE_10 = ("sr_sim", "gmsd", "vsi", "dss", "haarpsi")
-"""The metrics of the paper's tables."""
-
 NO_IMMUNIZATION = "No immunization"
 REROLL_TITLE = "Re-roll"
 NOTE_REROLL = f"{REROLL_TITLE}: the unprotected image edited with another seed: how far chance alone moves an edit."
-
-PROTECTION = "ssim"
-"""The metric by which a size of protection is said where one must do."""
 
 MISSING = "–"
 
@@ -67,10 +59,14 @@ def editor_text(name: str) -> EditorText:
     return EditorText(editor.title or name, editor.explanation or explanation, editor.reads_mask)
 
 
-def budget_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
+def budget_text(budget: Budget | ThreatModel | ThreatModelInfo) -> str:
     """Return norm and bound, in levels of 255; equal for budgets that differ by rounding alone."""
-    norm = "ℓ∞" if threat_model.norm == "linf" else "ℓ2"
-    return f"{norm} {levels_text(budget_levels(threat_model.epsilon))}/255"
+    levels = budget.levels if isinstance(budget, Budget) else budget_levels(budget.epsilon)
+    return f"{_norm_text(budget)} {levels_text(levels)}/255"
+
+
+def _norm_text(budget: Budget | ThreatModel | ThreatModelInfo) -> str:
+    return "ℓ∞" if budget.norm == "linf" else "ℓ2"
 
 
 def levels_text(levels: float) -> str:
@@ -84,47 +80,38 @@ def knowledge_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
     return ", ".join(name for name, sees in seen.items() if sees) or "nothing"
 
 
-def editor_methods(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
-    """Return the rows of an editor's attacks in the order of the result."""
-    return tuple(method for method in result.methods if method.editor == editor)
+def reroll_notes(rows: Sequence[MethodResult]) -> list[str]:
+    """Say what a re-roll is, where there is a row of one."""
+    return [NOTE_REROLL] if any(row.rerolled for row in rows) else []
 
 
-def with_reroll(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
-    """Return the rows whose edits are compared with those of the originals: a re-roll, if there is one, and attacks."""
-    reroll = result.reroll(editor)
-    return (() if reroll is None else (reroll,)) + editor_methods(result, editor)
+def row_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
+    """Name rows as the paper does; behind one title stand the attack's label and, where they differ, the budgets."""
+    return _told_apart(rows, lambda budget: f" at {budget}")
 
 
-def with_references(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
-    """Return all rows of an editor, those of unprotected images first."""
-    original = result.original(editor)
-    return (() if original is None else (original,)) + with_reroll(result, editor)
+def attack_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
+    """Name attacks, each given by one of its rows, as `row_titles` does; the size of the budget has no part in it."""
+    return _told_apart(rows, lambda budget: f" in {_norm_text(budget)}")
 
 
-def reroll_notes(methods: Sequence[MethodResult]) -> list[str]:
-    """Say what a re-roll is, where rows have one."""
-    return [NOTE_REROLL] if any(method.rerolled for method in methods) else []
+def _told_apart(rows: Sequence[MethodResult], budget_words: Callable[[Budget], str]) -> tuple[str, ...]:
+    words = [budget_words(row.id.budget) if row.id.budget else "" for row in rows]
+    namesakes: dict[str, list[str]] = {}
+    for row, own in zip(rows, words, strict=True):
+        namesakes.setdefault(_title(row), []).append(own)
+    titles = []
+    for row, own in zip(rows, words, strict=True):
+        others = namesakes[_title(row)]
+        behind = f" [{row.label}{own if len(set(others)) > 1 else ''}]" if row.attack and len(others) > 1 else ""
+        titles.append(_title(row) + behind)
+    return tuple(titles)
 
 
-def method_label(method: MethodResult) -> str:
-    """Return the label of a row's attack, or the title of a row of unprotected images."""
-    return method.attack.label if method.attack else _title(method)
-
-
-def _title(method: MethodResult) -> str:
-    if method.attack is not None:
-        return method.attack.title
-    return REROLL_TITLE if method.rerolled else NO_IMMUNIZATION
-
-
-def method_titles(methods: Sequence[MethodResult]) -> tuple[str, ...]:
-    """Name rows as the paper does; titles that occur twice get the attack's label behind them."""
-    titles = [_title(method) for method in methods]
-    counts = Counter(titles)
-    return tuple(
-        title if counts[title] == 1 else f"{title} [{method_label(method)}]"
-        for title, method in zip(titles, methods, strict=True)
-    )
+def _title(row: MethodResult) -> str:
+    if row.attack is not None:
+        return row.attack.title
+    return REROLL_TITLE if row.rerolled else NO_IMMUNIZATION
 
 
 def short_title(title: str) -> str:
@@ -133,29 +120,10 @@ def short_title(title: str) -> str:
     return found.group(1) + found.group(2) if found else title
 
 
-def levels_of(method: MethodResult) -> float:
-    """Return the budget of a row's attack, in levels of 255; 0 for unprotected images."""
-    return budget_levels(method.attack.threat_model.epsilon) if method.attack else 0.0
-
-
-def label_without_budget(method: MethodResult) -> str:
-    """Return what the rows of attacks with the same arguments but for ε share, the norm included."""
-    norm = method.attack.threat_model.norm if method.attack else ""
-    return f"{without_epsilon(method_label(method))} {norm}"
-
-
-def with_largest_budgets(methods: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
-    """Leave out the rows of an attack that is there with a larger ε, too."""
-    largest: dict[str, float] = {}
-    for method in methods:
-        name = label_without_budget(method)
-        largest[name] = max(largest.get(name, 0.0), levels_of(method))
-    return tuple(method for method in methods if levels_of(method) == largest[label_without_budget(method)])
-
-
-def without_epsilon(text: str) -> str:
-    """Leave ε out of a label, or of a title with one."""
-    return re.sub(r",(?:budget|epsilon)=[^,;)\]]*", "", text)
+def metric_label(result: EvaluationResult, name: str) -> str:
+    """Return the label of a metric; its name, if the result says nothing of it."""
+    metric = result.metric(name)
+    return metric.label if metric else name
 
 
 def column_label(metric: MetricInfo) -> str:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoguard_eval.files import remove_stale_temporaries, write_atomically
-from photoguard_eval.reports.contact_sheet import contact_sheet, sheet_rows
-from photoguard_eval.reports.figures import figure_7, figure_editors, figure_png
-from photoguard_eval.reports.markdown import markdown_report
+from photoguard_eval.reports.document import Figure
+from photoguard_eval.reports.figures import figure_png
 from photoguard_eval.reports.naming import file_stem
-from photoguard_eval.reports.page import render_page
 from photoguard_eval.reports.pictures import ReportImages
-from photoguard_eval.reports.tradeoff import families, tradeoff_figure
+from photoguard_eval.reports.render import markdown, page
+from photoguard_eval.reports.views import markdown_document, page_document
+from photoguard_eval.reports.views.subject import subject_of
 from photoguard_eval.results.outcomes import GateReport
 from photoguard_eval.results.schema import EvaluationResult
 
@@ -25,16 +25,12 @@ class ReportPaths:
     Attributes:
         markdown: The tables as Markdown.
         html: The page.
-        figure: Figure 7 as PNG; None if no edit was compared with its prompt.
-        tradeoffs: Protection against visibility as PNG, by editor.
-        sheets: Some images and their edits as PNG, by editor.
+        figures: The Markdown's figures as PNG, by their names.
     """
 
     markdown: Path
     html: Path
-    figure: Path | None
-    tradeoffs: Mapping[str, Path]
-    sheets: Mapping[str, Path]
+    figures: Mapping[str, Path]
 
 
 def write_reports(
@@ -47,35 +43,27 @@ def write_reports(
         gate: What the gate found.
         folder: Where to write.
         images: Where pictures come from.
-        paper_rows: Whether the paper's own rows stand beside the measured ones; see `editor_tables`.
+        paper_rows: Whether the paper's own rows stand beside the measured ones; see `Subject`.
 
     Raises:
         StoreError: If a picture is missing or the folder cannot be written.
     """
     stem = file_stem(result)
-    editors = figure_editors(result)
-    figure = folder / f"{stem}-figure-7.png" if editors else None
-    tradeoffs = {
-        editor: folder / f"{stem}-tradeoff-{editor}.png" for editor in result.editors if families(result, editor)
-    }
-    sheets = {editor: folder / f"{stem}-edits-{editor}.png" for editor in result.editors if sheet_rows(result, editor)}
-    paths = ReportPaths(folder / f"{stem}.md", folder / f"{stem}.html", figure, tradeoffs, sheets)
-    page = render_page(result, gate, images, paper_rows=paper_rows)
-    markdown = markdown_report(
-        result,
-        gate,
-        figure=figure.name if figure else "",
-        tradeoffs={editor: path.name for editor, path in tradeoffs.items()},
-        sheets={editor: path.name for editor, path in sheets.items()},
-        paper_rows=paper_rows,
+    subject = subject_of(result, gate, images, paper_rows=paper_rows)
+    document = markdown_document(subject)
+
+    def path_of(figure: Figure) -> Path:
+        return folder / f"{stem}-{figure.name}.png"
+
+    paths = ReportPaths(
+        folder / f"{stem}.md", folder / f"{stem}.html", {figure.name: path_of(figure) for figure in document.figures}
     )
-    pictures = {path: figure_png(tradeoff_figure(result, editor)) for editor, path in tradeoffs.items()}
-    pictures |= {path: figure_png(contact_sheet(result, editor, images)) for editor, path in sheets.items()}
-    if figure is not None:
-        pictures[figure] = figure_png(figure_7(result, editors))
+    html = page.render_document(page_document(subject))
+    text = markdown.render_document(document, lambda figure: path_of(figure).name)
+    pictures = {path_of(figure): figure_png(figure.draw()) for figure in document.figures}
     remove_stale_temporaries(folder, {path.name for path in (*pictures, paths.markdown, paths.html)})
     for path, picture in pictures.items():
         write_atomically(path, picture)
-    write_atomically(paths.markdown, markdown.encode())
-    write_atomically(paths.html, page.encode())
+    write_atomically(paths.markdown, text.encode())
+    write_atomically(paths.html, html.encode())
     return paths

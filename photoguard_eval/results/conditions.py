@@ -45,14 +45,18 @@ class Conditions(BaseModel):
     plugins: dict[str, str] = {}
 
 
-def conditions_of(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Conditions:
+def conditions_of(
+    result: EvaluationResult, metrics: Iterable[MetricInfo], editors: Iterable[str] | None = None
+) -> Conditions:
     """Return the conditions of a result.
 
     Args:
         result: The result of an evaluation.
         metrics: Those of its metrics that are compared.
+        editors: Those of its editors whose rows are compared; by default all.
     """
     metrics = tuple(metrics)
+    editors = tuple(result.editors if editors is None else editors)
     return Conditions(
         model=result.model.name,
         weights_sha256=result.model.weights_sha256,
@@ -62,8 +66,8 @@ def conditions_of(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Co
         n=result.dataset.n,
         cases=tuple(case.id for case in result.cases),
         attack_seed=result.provenance.seed,
-        edit_seeds={editor: tuple(case.seed[editor] for case in result.cases) for editor in result.editors},
-        editors={name: dict(settings) for name, settings in result.editors.items()},
+        edit_seeds={editor: tuple(case.seed[editor] for case in result.cases) for editor in editors},
+        editors={editor: dict(result.editors[editor]) for editor in editors},
         extractors={metric.name: metric.extractor for metric in metrics if metric.extractor},
         plugins={metric.name: metric.plugin for metric in metrics if metric.plugin},
     )

@@ -6,9 +6,10 @@ from photoguard_eval.analysis.baseline import make_baseline, read_baseline
 from photoguard_eval.analysis.baseline_places import find_baseline
 from photoguard_eval.analysis.claims import evaluate_claims
 from photoguard_eval.analysis.gate import bless, check, check_if_comparable
+from photoguard_eval.analysis.verdict import summarize_gate
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.metrics import METRICS
-from photoguard_eval.reports.verdicts import gate_verdict
+from photoguard_eval.reports.views.verdict import verdict_of
 from photoguard_eval.results.facts import FailedAttack
 from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.summaries import summarize
@@ -492,7 +493,7 @@ def test_a_metric_of_another_package_is_shown_and_not_gated(result, baseline):
     assert report.passed
     assert report.ungated_metrics == ("MINE",)
     assert report.thresholds == plain.thresholds
-    assert "Not in the baseline, so shown and not gated: the metric MINE." in gate_verdict(report).details
+    assert "Not in the baseline, so shown and not gated: the metric MINE." in verdict_of(summarize_gate(report)).details
     assert plain.ungated_metrics == plain.ungated_attacks == ()
 
 
@@ -535,7 +536,7 @@ def test_a_run_that_cannot_be_compared_is_shown_all_the_same(result, monkeypatch
     report = check_if_comparable(other)
     assert report.thresholds == ()
     assert {claim.verdict for claim in report.claims} <= {"holds", "not reproduced"}
-    headline = gate_verdict(report).headline
+    headline = verdict_of(summarize_gate(report)).headline
     assert headline.startswith("The gate compared nothing. ")
     assert "another seed of the attacks: 0, this run has 1." in headline
     assert check_if_comparable(result).thresholds

@@ -7,6 +7,13 @@ import io
 import numpy as np
 from PIL import Image
 
+from photoguard_eval.analysis.board import make_board
+from photoguard_eval.analysis.ranking import rank
+from photoguard_eval.reports import views
+from photoguard_eval.reports.cells import Table
+from photoguard_eval.reports.render import page
+from photoguard_eval.reports.views import editors, ranking
+from photoguard_eval.reports.views.subject import Subject, subject_of
 from photoguard_eval.results.facts import (
     AttackInfo,
     CaseInfo,
@@ -286,3 +293,25 @@ class ExampleImages:
 
     def case_mask(self, case: CaseInfo) -> bytes:
         return png(self.side, seed=1, mode="L")
+
+
+def subject(result: EvaluationResult, *, paper_rows: bool = False) -> Subject:
+    """Return what views take of a result, with the gate's report and the pictures of the example."""
+    return subject_of(result, make_gate(), ExampleImages(), paper_rows=paper_rows)
+
+
+def editor_tables(result: EvaluationResult, editor: str, *, paper_rows: bool = False) -> tuple[Table, ...]:
+    return editors.editor_tables(subject(result, paper_rows=paper_rows), editor)
+
+
+def ranking_tables(result: EvaluationResult, editor: str) -> tuple[Table, ...]:
+    return ranking.ranking_tables(result, rank(result, editor))
+
+
+def leaderboard_tables(results, shared=None) -> tuple[Table, ...]:
+    sections = views.board_sections(make_board(results, shared))
+    return tuple(block for section in sections for block in section.blocks)
+
+
+def render_page(result: EvaluationResult, gate: GateReport, images: ExampleImages) -> str:
+    return page.render_document(views.page_document(subject_of(result, gate, images)))

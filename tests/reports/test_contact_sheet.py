@@ -8,10 +8,10 @@ from PIL import Image
 
 from photoguard_eval.errors import StoreError
 from photoguard_eval.reports.contact_sheet import (
-    CELL,
     GAP,
     HEADING_HEIGHT,
     LABEL_WIDTH,
+    SIDE,
     contact_sheet,
     sheet_cases,
     sheet_rows,
@@ -26,16 +26,16 @@ def picture(figure):
     return np.asarray(Image.open(io.BytesIO(figure_png(figure))).convert("RGB"))
 
 
-def cell(pixels, row, column):
-    """Return the pixels of one cell."""
-    top, left = HEADING_HEIGHT + row * (CELL + GAP), LABEL_WIDTH + column * (CELL + GAP)
-    return pixels[top : top + CELL, left : left + CELL]
+def shown(pixels, row, column):
+    """Return the pixels of one picture."""
+    top, left = HEADING_HEIGHT + row * (SIDE + GAP), LABEL_WIDTH + column * (SIDE + GAP)
+    return pixels[top : top + SIDE, left : left + SIDE]
 
 
 def enlarged(file):
-    """Repeat each pixel of a small image until it fills a cell."""
+    """Repeat each pixel of a small image until it is as large as on the sheet."""
     levels = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
-    factor = CELL // levels.shape[0]
+    factor = SIDE // levels.shape[0]
     return levels.repeat(factor, 0).repeat(factor, 1)
 
 
@@ -58,15 +58,15 @@ def test_each_row_shows_its_own_images_and_edits_without_a_pixel_lost(result):
         for row, method in enumerate(rows):
             own = method.cases[index]
             published = images.artifact(own.immunized) if own.immunized else original
-            assert np.array_equal(cell(pixels, row, 2 * place), enlarged(published))
-            assert np.array_equal(cell(pixels, row, 2 * place + 1), enlarged(images.artifact(own.edit)))
+            assert np.array_equal(shown(pixels, row, 2 * place), enlarged(published))
+            assert np.array_equal(shown(pixels, row, 2 * place + 1), enlarged(images.artifact(own.edit)))
 
 
 def test_a_re_roll_shows_the_original_and_its_own_edit(result):
     images = ExampleImages()
     pixels = picture(contact_sheet(with_rerolls(result), "inpaint", images))
-    assert np.array_equal(cell(pixels, 1, 0), enlarged(images.case_image(result.cases[0])))
-    assert np.array_equal(cell(pixels, 1, 1), enlarged(images.artifact("reroll-inpaint-edit-0")))
+    assert np.array_equal(shown(pixels, 1, 0), enlarged(images.case_image(result.cases[0])))
+    assert np.array_equal(shown(pixels, 1, 1), enlarged(images.artifact("reroll-inpaint-edit-0")))
     assert labels(contact_sheet(with_rerolls(result), "inpaint", images))[0][:2] == ["No immunization", "Re-roll"]
 
 
@@ -88,10 +88,10 @@ def test_rows_and_columns_are_named(result):
 def test_a_larger_picture_is_scaled_down_and_keeps_its_shape(result):
     class Wide(ExampleImages):
         def artifact(self, key):
-            return encode(Image.new("RGB", (4 * CELL, 2 * CELL), (200, 30, 60)))
+            return encode(Image.new("RGB", (4 * SIDE, 2 * SIDE), (200, 30, 60)))
 
-    edit = cell(picture(contact_sheet(result, "inpaint", Wide())), 1, 1)
-    quarter = CELL // 4
+    edit = shown(picture(contact_sheet(result, "inpaint", Wide())), 1, 1)
+    quarter = SIDE // 4
     assert (edit[quarter:-quarter] == (200, 30, 60)).all()
     assert (edit[:quarter] == 255).all()
     assert (edit[-quarter:] == 255).all()

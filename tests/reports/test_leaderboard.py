@@ -4,13 +4,16 @@ import json
 
 import pytest
 
-from photoguard_eval.reports.leaderboard import leaderboard_rows, leaderboard_tables
+from photoguard_eval.analysis.board_rows import leaderboard_rows
 from photoguard_eval.results.rows import REFERENCES, Summary
 from photoguard_eval.results.schema import without_pictures
-from tests.reports.example import ATTACKS, EDITORS, make_result, metric, with_rerolls
+from tests.reports.example import ATTACKS, EDITORS, leaderboard_tables, make_result, metric, with_rerolls
 from tests.reports.test_ranking import on_images
 
-KEYS = {"attack", "editor", "model", "dataset", "preset", "n", "metrics", "against_noise"}
+KEYS = {
+    *("attack", "editor", "budget", "model", "dataset", "preset", "n"),
+    *("metrics", "mean_rank", "ranks", "against_noise", "differs"),
+}
 
 
 def attack_rows(results, shared=None):

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.reports.naming import budget_text, decimals_for, file_stem, method_titles, number, short_title
+from photoguard_eval.reports.naming import (
+    attack_titles,
+    budget_text,
+    decimals_for,
+    file_stem,
+    number,
+    row_titles,
+    short_title,
+)
 from tests.reports.example import TITLES, attack_info, method_result
 
 
@@ -10,11 +18,23 @@ def test_titles_that_occur_twice_carry_the_label():
     first = method_result("encoder", "inpaint")
     second = first.model_copy(update={"attack": attack_info("encoder", "encoder,steps=7")})
     other = method_result("noise", "inpaint")
-    assert method_titles([first, second, other]) == (
+    assert row_titles([first, second, other]) == (
         f"{TITLES['encoder']} [encoder]",
         f"{TITLES['encoder']} [encoder,steps=7]",
         TITLES["noise"],
     )
+
+
+def test_rows_of_one_title_at_several_budgets_carry_the_budget_and_attacks_the_norm():
+    def at(levels, norm="linf"):
+        row = method_result("encoder", "inpaint")
+        threat_model = row.attack.threat_model.model_copy(update={"epsilon": levels / 255, "norm": norm})
+        return row.model_copy(update={"attack": row.attack.model_copy(update={"threat_model": threat_model})})
+
+    title = TITLES["encoder"]
+    assert row_titles([at(16), at(8)]) == (f"{title} [encoder at 16/255]", f"{title} [encoder at 8/255]")
+    assert attack_titles([at(16), at(8, "l2")]) == (f"{title} [encoder in ℓ∞]", f"{title} [encoder in ℓ2]")
+    assert attack_titles([at(16), method_result("noise", "inpaint")]) == (title, TITLES["noise"])
 
 
 @pytest.mark.parametrize(

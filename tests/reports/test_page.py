@@ -8,10 +8,17 @@ import pytest
 
 from photoguard_eval.reports.gallery import make_gallery
 from photoguard_eval.reports.naming import NOTE_REROLL
-from photoguard_eval.reports.page import render_page
-from photoguard_eval.reports.tables import editor_tables
 from photoguard_eval.results.facts import FailedAttack
-from tests.reports.example import HOSTILE_PROMPT, PROMPTS, ExampleImages, make_gate, threshold, with_rerolls
+from tests.reports.example import (
+    HOSTILE_PROMPT,
+    PROMPTS,
+    ExampleImages,
+    editor_tables,
+    make_gate,
+    render_page,
+    threshold,
+    with_rerolls,
+)
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 LOADING = {"src", "href", "srcset", "poster", "data", "action", "xlink:href", "background"}
@@ -198,7 +205,7 @@ def test_an_attack_that_sees_the_prompt_shows_an_image_for_each(result):
 def test_a_board_of_many_rows_shows_the_largest_budgets_and_then_fewer_images(result, gate, monkeypatch):
     encoder = result.method("encoder", "inpaint")
     small = encoder.attack.threat_model.model_copy(update={"epsilon": 4 / 255})
-    smaller = encoder.attack.model_copy(update={"label": "encoder,epsilon=4/255", "threat_model": small})
+    smaller = encoder.attack.model_copy(update={"threat_model": small})
     methods = (*result.methods, encoder.model_copy(update={"attack": smaller}))
     board = result.replaced(methods=methods, editors={"inpaint": {}})
 

@@ -4,9 +4,7 @@ import pytest
 
 from photoguard_eval.analysis.statistics import paired_difference
 from photoguard_eval.reports.naming import NOTE_REROLL
-from photoguard_eval.reports.ranking import ranking_tables
-from photoguard_eval.reports.tables import editor_tables
-from tests.reports.example import TITLES, with_rerolls
+from tests.reports.example import TITLES, editor_tables, ranking_tables, with_rerolls
 
 
 def with_budgets(result, budgets):
@@ -14,8 +12,7 @@ def with_budgets(result, budgets):
 
     def changed(method, epsilon):
         threat_model = method.attack.threat_model.model_copy(update={"epsilon": epsilon})
-        label = f"{method.attack.label},epsilon={epsilon}"
-        attack = method.attack.model_copy(update={"threat_model": threat_model, "label": label})
+        attack = method.attack.model_copy(update={"threat_model": threat_model})
         return method.model_copy(update={"attack": attack})
 
     methods = [changed(method, budgets[index % len(budgets)]) for index, method in enumerate(result.methods)]

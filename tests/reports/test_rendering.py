@@ -4,13 +4,12 @@ import re
 
 import pytest
 
+from photoguard_eval.reports import terminal_report, views
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
-from photoguard_eval.reports.markdown import markdown_report
-from photoguard_eval.reports.rendering import escape_markdown, render_markdown, render_terminal
-from photoguard_eval.reports.tables import editor_tables
-from photoguard_eval.reports.terminal import terminal_report
+from photoguard_eval.reports.render import markdown
+from photoguard_eval.reports.render.terminal import render_table
 from photoguard_eval.results.facts import FailedAttack
-from tests.reports.example import make_gate, threshold
+from tests.reports.example import editor_tables, make_gate, subject, threshold
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -24,7 +23,7 @@ def parse_markdown_table(text: str) -> list[list[str]]:
 
 def test_a_markdown_table_has_the_tables_cells(result):
     table = editor_tables(result, "inpaint")[0]
-    parsed = parse_markdown_table(render_markdown(table))
+    parsed = parse_markdown_table(markdown.render_table(table))
     assert parsed[0] == [column.label for column in table.header]
     for parsed_row, row in zip(parsed[1:], table.rows, strict=True):
         assert parsed_row == [f"**{cell.text}**" if cell.best else cell.text for cell in row.cells]
@@ -32,14 +31,14 @@ def test_a_markdown_table_has_the_tables_cells(result):
 
 def test_names_cannot_break_a_markdown_table():
     table = Table("t", (Column("Method", False), Column("x")), (Row((Cell("a|b*c_d\nnext"), Cell("1"))),))
-    parsed = parse_markdown_table(render_markdown(table))
+    parsed = parse_markdown_table(markdown.render_table(table))
     assert parsed[1] == [r"a\|b\*c\_d next", "1"]
-    assert escape_markdown("<b>") == r"\<b\>"
+    assert markdown.escape("<b>") == r"\<b\>"
 
 
 def test_bold_is_ansi_only_where_asked_for(result):
     table = editor_tables(result, "inpaint")[1]
-    plain, bold = render_terminal(table, bold=False), render_terminal(table, bold=True)
+    plain, bold = render_table(table, bold=False), render_table(table, bold=True)
     assert ANSI.search(plain) is None
     assert "\x1b[1m0.400 ± 0.022\x1b[0m" in bold
     assert ANSI.sub("", bold) == plain
@@ -57,7 +56,7 @@ def test_a_long_label_does_not_widen_the_terminal_table(result):
     label = "folder,path=" + "z" * 150
     attack = result.methods[0].attack.model_copy(update={"title": label})
     named = result.replaced(methods=(result.methods[0].model_copy(update={"attack": attack}),))
-    text = "\n".join(render_terminal(table, bold=False, width=120) for table in editor_tables(named, "inpaint"))
+    text = "\n".join(render_table(table, bold=False, width=120) for table in editor_tables(named, "inpaint"))
     assert max(map(len, text.splitlines())) <= 120
     assert text.count("z") >= 150 * len(editor_tables(named, "inpaint"))
 
@@ -65,7 +64,7 @@ def test_a_long_label_does_not_widen_the_terminal_table(result):
 def test_a_split_table_repeats_its_first_column():
     header = (Column("Method", False), *(Column(f"column {index}") for index in range(9)))
     table = Table("t", header, (Row((Cell("mine"), *(Cell("0.123 ± 0.456") for _ in range(9)))),))
-    text = render_terminal(table, bold=False, width=80)
+    text = render_table(table, bold=False, width=80)
     assert text.count("mine") == text.count("Method") > 1
     assert all(f"column {index}" in text for index in range(9))
 
@@ -81,18 +80,15 @@ def test_the_terminal_report_shows_what_is_not_reproduced_and_what_failed(result
     assert text.count("Arrows point to increasing image similarity") == 1
 
 
-def test_the_markdown_report_has_tables_figure_verdict_and_provenance(result):
-    text = markdown_report(
-        result,
-        make_gate(),
-        figure="a b.png",
-        tradeoffs={"inpaint": "c d.png"},
-        sheets={"img2img": "e f.png"},
-        paper_rows=True,
-    )
-    for name in ("a%20b", "c%20d", "e%20f"):
-        assert text.count(f"]({name}.png)") == 1
-    assert text.index("e%20f") > text.index("## Image to image")
+def markdown_report(subject):
+    return markdown.render_document(views.markdown_document(subject), lambda figure: f"a b {figure.name}.png")
+
+
+def test_the_markdown_report_has_tables_figures_verdict_and_provenance(result):
+    text = markdown_report(subject(result, paper_rows=True))
+    for name in ("figure-7", "tradeoff-inpaint", "edits-img2img"):
+        assert text.count(f"](a%20b%20{name}.png)") == 1
+    assert text.index("edits-img2img") > text.index("## Image to image")
     assert "**The gate has nothing to compare with" in text
     assert "✗ −0.300 ± 0.010 not reproduced" in text
     assert "*Immunization (Diffusion attack), paper, SD 1.5*" in text
@@ -100,5 +96,5 @@ def test_the_markdown_report_has_tables_figure_verdict_and_provenance(result):
     assert text.count("### Table 6") == 2
 
 
-def test_a_report_without_a_figure_links_none(result):
-    assert "![" not in markdown_report(result, make_gate(), figure="", tradeoffs={}, sheets={}, paper_rows=False)
+def test_a_report_without_figures_links_none(result):
+    assert "![" not in markdown_report(subject(result.replaced(originals=(), methods=())))

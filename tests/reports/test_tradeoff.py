@@ -2,21 +2,29 @@
 
 import pytest
 
-from photoguard_eval.reports.tradeoff import describe_tradeoff, families, tradeoff_figure
+from photoguard_eval.analysis.tradeoff import tradeoff
+from photoguard_eval.reports import tradeoff as figures
 from tests.reports.example import make_result, with_rerolls
+
+
+def tradeoff_figure(result, editor):
+    return figures.tradeoff_figure(result, tradeoff(result, editor))
+
+
+def describe_tradeoff(result, editor):
+    return figures.describe_tradeoff(result, tradeoff(result, editor))
 
 
 def at_budget(method, levels, protection, visibility):
     """The same row at another budget."""
     attack = method.attack
     threat_model = attack.threat_model.model_copy(update={"epsilon": levels / 255})
-    label = f"{attack.label},epsilon={levels}/255"
     metrics = {
         **method.metrics,
         "ssim": method.metrics["ssim"].model_copy(update={"mean": protection}),
         "immunized_ssim": method.metrics["immunized_ssim"].model_copy(update={"mean": visibility}),
     }
-    changed = attack.model_copy(update={"label": label, "threat_model": threat_model})
+    changed = attack.model_copy(update={"threat_model": threat_model})
     return method.model_copy(update={"attack": changed, "metrics": metrics})
 
 
@@ -29,21 +37,6 @@ def result():
     )
     rows = (noise, at_budget(encoder, 16, 0.5, 0.7), at_budget(encoder, 4, 0.9, 0.95), at_budget(encoder, 8, 0.7, 0.9))
     return plain.replaced(methods=rows, editors=("inpaint",))
-
-
-def test_rows_that_differ_in_the_budget_alone_are_one_family(result):
-    noise, encoder = families(result, "inpaint")
-    assert [round(row.attack.threat_model.epsilon * 255) for row in encoder.rows] == [4, 8, 16]
-    assert len(noise.rows) == 1
-    assert (noise.title, encoder.title) == ("Random noise", "Encoder attack")
-
-
-def test_families_of_the_same_attack_are_told_apart_by_their_arguments(result):
-    other = result.methods[1]
-    attack = other.attack.model_copy(update={"label": "encoder,target=zero,epsilon=16/255"})
-    methods = (*result.methods, other.model_copy(update={"attack": attack}))
-    titles = [family.title for family in families(result.replaced(methods=methods), "inpaint")]
-    assert titles == ["Random noise", "Encoder attack [encoder]", "Encoder attack [encoder,target=zero]"]
 
 
 def test_points_are_where_they_were_measured(result):
@@ -82,11 +75,6 @@ def test_one_budget_needs_no_panel_of_its_own():
 def test_the_figure_is_said_in_words(result):
     text = describe_tradeoff(result, "inpaint")
     assert "Encoder attack: 4 levels 0.900 (image 0.950), 8 levels 0.700 (image 0.900), 16 levels" in text
-
-
-def test_rows_without_the_measures_are_left_out(result):
-    bare = tuple(row.model_copy(update={"metrics": {}}) for row in result.methods)
-    assert families(result.replaced(methods=bare), "inpaint") == ()
 
 
 def test_the_legend_of_many_attacks_fits(result):

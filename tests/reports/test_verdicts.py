@@ -2,16 +2,31 @@ from __future__ import annotations
 
 import pytest
 
-from photoguard_eval.reports.verdicts import (
-    claims_summary,
-    claims_table,
-    failed_thresholds,
-    gate_verdict,
-    thresholds_table,
-)
+from photoguard_eval.analysis.verdict import summarize_gate
+from photoguard_eval.reports.views import verdict as views
+from photoguard_eval.reports.views.claims import claims_tables
+from photoguard_eval.reports.views.subject import subject_of
 from photoguard_eval.results.facts import FailedAttack
 from photoguard_eval.results.outcomes import GateReport
 from tests.reports.example import claim, make_gate, threshold
+
+
+def claims_table(result, gate, editor):
+    return claims_tables(subject_of(result, gate))[editor]
+
+
+def claims_summary(gate):
+    (table,) = views.claims_summary(summarize_gate(gate))
+    return table
+
+
+def thresholds_table(result, gate):
+    (table,) = views.broken_thresholds(result, summarize_gate(gate))
+    return table
+
+
+def verdict_of(gate):
+    return views.verdict_of(summarize_gate(gate))
 
 
 def gate_of(*claims, **options):
@@ -42,7 +57,7 @@ def test_a_claim_that_must_hold_and_does_not_is_refuted(result):
     gate = gate_of(required)
     assert claims_table(result, gate, "inpaint").rows[0].cells[1].verdict == "refuted"
     assert not gate.passed
-    assert gate_verdict(gate).headline == "The gate fails: 1 claim refuted in the paper's own setting."
+    assert verdict_of(gate).headline == "The gate fails: 1 claim refuted in the paper's own setting."
     summary = claims_summary(gate)
     assert [column.label for column in summary.header][-1] == "refuted"
     assert summary.rows[0].cells[-1].text == "1"
@@ -76,7 +91,7 @@ def test_the_summary_counts_every_claim(gate):
 
 
 def test_the_verdict_says_what_was_kept():
-    verdict = gate_verdict(make_gate(thresholds=(threshold(passed=True),), baseline="b.json"))
+    verdict = verdict_of(make_gate(thresholds=(threshold(passed=True),), baseline="b.json"))
     assert verdict.passed
     assert verdict.headline == "The gate passes: 1 threshold kept (b.json), no claim lost."
     assert verdict.details == (
@@ -91,21 +106,20 @@ def test_the_verdict_says_what_failed():
         thresholds=(threshold(passed=False), threshold(passed=True)),
         failures=(failure,),
     )
-    verdict = gate_verdict(gate)
+    verdict = verdict_of(gate)
     assert not verdict.passed
     assert verdict.headline == "The gate fails: 1 threshold not kept, 1 claim lost, 1 attack stopped."
 
 
 def test_without_a_baseline_nothing_is_said_to_pass(gate):
-    headline = gate_verdict(gate).headline
+    headline = verdict_of(gate).headline
     assert "no baseline is recorded" in headline
     assert "passes" not in headline
 
 
 def test_a_broken_threshold_shows_metric_baseline_measured_and_tolerance(result):
     gate = make_gate(thresholds=(threshold(passed=False), threshold(passed=True)), baseline="b.json")
-    broken = failed_thresholds(gate)
-    table = thresholds_table(result, broken)
+    table = thresholds_table(result, gate)
     assert [[cell.text for cell in row.cells] for row in table.rows] == [
         ["diffusion", "inpaint", "SSIM", "0.3000", "0.4000", "+0.1000", "may not rise by more than", "0.0500", "–"]
     ]
@@ -114,12 +128,12 @@ def test_a_broken_threshold_shows_metric_baseline_measured_and_tolerance(result)
 
 def test_a_broken_threshold_shows_how_many_cases_moved(result):
     moved = {"cases": 12, "cases_beyond": 7, "worst_case": "cat-1", "worst_change": 0.25}
-    table = thresholds_table(result, [threshold(passed=False).model_copy(update=moved)])
+    table = thresholds_table(result, make_gate(thresholds=(threshold(passed=False).model_copy(update=moved),)))
     assert table.rows[0].cells[-1].text == "7 of 12 cases by more, most cat-1 (+0.250)"
 
 
 def test_what_the_baseline_does_not_hold_is_named():
     gate = gate_of(ungated_metrics=("A", "B"), ungated_attacks=("mine",))
-    assert gate_verdict(gate).details[1:] == (
+    assert verdict_of(gate).details[1:] == (
         "Not in the baseline, so shown and not gated: the metrics A, B; the attack mine.",
     )

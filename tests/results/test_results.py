@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photoguard_eval.analysis.board_rows import leaderboard_rows
 from photoguard_eval.analysis.gate import check
 from photoguard_eval.errors import StoreError
-from photoguard_eval.reports import gate_report, leaderboard_rows, leaderboard_tables
-from photoguard_eval.reports.rendering import render_terminal
+from photoguard_eval.reports import gate_report, leaderboard_report
 from photoguard_eval.results.facts import AttackInfo, FailedAttack, Provenance, budget_levels
 from photoguard_eval.results.files import read_result, write_result
 from photoguard_eval.results.rows import Budget
@@ -194,7 +194,7 @@ def test_what_is_read_can_be_shown_compared_and_written_and_all_else_is_refused(
         return
     write_result(path, without_pictures(result))
     assert json.dumps(leaderboard_rows([result]), allow_nan=False)
-    assert all(render_terminal(table, bold=False) for table in leaderboard_tables([read_result(path)]))
+    assert leaderboard_report([read_result(path)])
     assert gate_report(result, check(result))
 
 

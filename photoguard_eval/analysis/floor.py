@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from photoguard_eval.analysis.rows import is_floor
 from photoguard_eval.analysis.statistics import holm, paired_difference, paired_p_value
-from photoguard_eval.analysis.tolerances import FLOOR
-from photoguard_eval.reports.naming import PROTECTION
+from photoguard_eval.analysis.values import Value
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import MethodResult, RowId
 from photoguard_eval.results.schema import EvaluationResult
+
+PROTECTION = "ssim"
+"""The metric by which a size of protection is said where one must do."""
 
 CLEARLY = 2
 """How many standard errors a difference must have to be called clear."""
@@ -19,12 +21,12 @@ LEVEL = 0.05
 """By each metric, the chance that any attack that is no better than noise is called better."""
 
 
-@dataclass(frozen=True)
-class AgainstNoise:
+class AgainstNoise(Value):
     """A row beside random noise of the same budget.
 
     Attributes:
-        difference: Mean over the cases of the row's SSIM less the noise's; below zero the edits are less similar.
+        metric: The metric of the difference.
+        difference: Mean over the cases of the row's value less the noise's; below zero the edits are less similar.
         standard_error: Its standard error over the images; None for a single image.
         share_of_reroll: The difference as a share of the re-roll's: at 1 the row changes an edit as much as another
             seed does. None without a re-roll, or where that is not clearly less similar than the noise itself.
@@ -33,6 +35,7 @@ class AgainstNoise:
         tested: Of how many.
     """
 
+    metric: str = PROTECTION
     difference: float
     standard_error: float | None
     share_of_reroll: float | None
@@ -40,49 +43,49 @@ class AgainstNoise:
     tested: int = 0
 
 
-def floor_of(methods: Sequence[MethodResult]) -> MethodResult | None:
-    """Return the row of random noise among rows of one budget."""
-    return next((method for method in methods if method.attack and method.attack.name == FLOOR), None)
-
-
 def against_noise(
     result: EvaluationResult,
     metrics: Sequence[MetricInfo],
-    methods: Sequence[MethodResult],
+    rows: Sequence[MethodResult],
     reroll: MethodResult | None = None,
-) -> dict[str, AgainstNoise]:
+) -> dict[RowId, AgainstNoise]:
     """Compare rows with random noise.
 
     Args:
         result: Names the images of the cases.
         metrics: Those that are counted; metrics of sets are left out.
-        methods: Rows of one editor and one budget.
+        rows: Rows of one editor and one budget.
         reroll: The editor's row of unprotected images that were edited with another seed.
 
     Returns:
-        By the rows' labels, the re-roll's included; without the noise itself, and empty where that is missing.
+        By the rows' ids, the re-roll's included; without the noise itself, and empty where that is missing.
     """
-    floor = floor_of(methods)
+    floor = next(filter(is_floor, rows), None)
     if floor is None:
         return {}
-    others = [method for method in methods if method is not floor]
+    others = [row for row in rows if row is not floor]
     reference = None if reroll is None else _difference(result, reroll, floor)
     counts = _beaten(result, metrics, floor, others)
     found = {}
-    for method in (*others, *([reroll] if reroll is not None else [])):
-        measured = _difference(result, method, floor)
+    for row in (*others, *([reroll] if reroll is not None else [])):
+        measured = _difference(result, row, floor)
         if measured is not None:
-            found[method.label] = AgainstNoise(*measured, _share(measured, reference), *counts.get(method.label, ()))
+            beaten, tested = counts.get(row.id, (None, 0))
+            found[row.id] = AgainstNoise(
+                difference=measured[0],
+                standard_error=measured[1],
+                share_of_reroll=_share(measured, reference),
+                beaten=beaten,
+                tested=tested,
+            )
     return found
 
 
-def _difference(
-    result: EvaluationResult, method: MethodResult, floor: MethodResult
-) -> tuple[float, float | None] | None:
-    """Return the mean paired difference of a row's SSIM to the noise's and its standard error."""
-    if any(PROTECTION not in case.scores for row in (method, floor) for case in row.cases):
+def _difference(result: EvaluationResult, row: MethodResult, floor: MethodResult) -> tuple[float, float | None] | None:
+    """Return the mean paired difference of a row's protection to the noise's and its standard error."""
+    if any(PROTECTION not in case.scores for shown in (row, floor) for case in shown.cases):
         return None
-    own, noise = ([case.scores[PROTECTION] for case in row.cases] for row in (method, floor))
+    own, noise = ([case.scores[PROTECTION] for case in shown.cases] for shown in (row, floor))
     return paired_difference(own, noise, [case.image_id for case in result.cases])
 
 
@@ -94,7 +97,7 @@ def _share(measured: tuple[float, float | None], reference: tuple[float, float |
 
 def _beaten(
     result: EvaluationResult, metrics: Sequence[MetricInfo], floor: MethodResult, others: Sequence[MethodResult]
-) -> dict[str, tuple[int, int]]:
+) -> dict[RowId, tuple[int, int]]:
     """Count for each row by how many of how many metrics it beats the noise; nothing where that cannot be known."""
     images = [case.image_id for case in result.cases]
     tested = [metric for metric in metrics if metric.kind != "distribution"]
@@ -107,4 +110,4 @@ def _beaten(
         noise, *scores = [[sign * case.scores[metric.name] for case in row.cases] for row in (floor, *others)]
         findings.append([p <= LEVEL for p in holm([paired_p_value(noise, own, images) for own in scores])])
     counts = [sum(own) for own in zip(*findings, strict=True)]
-    return {method.label: (count, len(tested)) for method, count in zip(others, counts, strict=True)}
+    return {row.id: (count, len(tested)) for row, count in zip(others, counts, strict=True)}

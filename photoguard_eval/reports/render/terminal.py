@@ -1,12 +1,15 @@
-"""Prints tables for a terminal and as Markdown."""
+"""Prints a document for a terminal."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import textwrap
+from collections.abc import Iterable
+from typing import assert_never
 
-from photoguard_eval.reports.cells import Cell, Row, Table
+from photoguard_eval.reports.cells import Cell, Row, Table, without_repeated_notes
+from photoguard_eval.reports.document import Block, Document, Facts, Figures, Gallery, Heading, Text, Verdict
 
 NAME_WIDTHS = (60, 44, 36, 30, 26, 22, 18)
 """Widths that the first column is wrapped to, tried in this order until a table fits."""
@@ -22,7 +25,6 @@ LEAST_WIDTH = 60
 
 _BOLD = "\x1b[1m{}\x1b[0m"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_MARKDOWN_SPECIAL = re.compile(r"([\\|`*_<>\[\]])")
 
 
 def terminal_width() -> int:
@@ -30,7 +32,55 @@ def terminal_width() -> int:
     return max(LEAST_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
 
 
-def render_terminal(table: Table, *, bold: bool, width: int = DEFAULT_WIDTH) -> str:
+def render_document(document: Document, *, bold: bool = False, width: int = DEFAULT_WIDTH) -> str:
+    """Print a document; a note stands under the first table that has it alone.
+
+    Args:
+        document: The document.
+        bold: Whether to use ANSI codes; only where the output is a terminal.
+        width: Columns of the terminal; no line is longer.
+    """
+    parts = [document.title] if document.title else []
+    seen: set[str] = set()
+    parts += _rendered(document.head, seen, bold, width)
+    for section in document.sections:
+        parts += [f"── {section.title} ".ljust(width, "─")] if section.title else []
+        parts += _rendered(section.blocks, seen, bold, width)
+    return "\n\n".join(parts) + "\n"
+
+
+def render_blocks(blocks: Iterable[Block], *, bold: bool = False, width: int = DEFAULT_WIDTH) -> str:
+    """Print some blocks without a document around them; see `render_document`."""
+    return "\n\n".join(_rendered(blocks, set(), bold, width))
+
+
+def _rendered(blocks: Iterable[Block], seen: set[str], bold: bool, width: int) -> list[str]:
+    """Print blocks; the notes in `seen` were printed before, and those of these blocks are added."""
+    parts: list[str] = []
+    for block in blocks:
+        match block:
+            case Table():
+                (table,) = without_repeated_notes([block], seen)
+                parts.append(render_table(table, bold=bold, width=width))
+            case Text():
+                parts.append(textwrap.fill(block.plain, width))
+            case Heading():
+                parts.append(_BOLD.format(block.text) if bold else block.text)
+            case Facts():
+                parts.append("\n".join(textwrap.fill(f"{name}: {text}", width) for name, text in block.entries))
+            case Figures():
+                parts += [textwrap.fill(figure.description, width) for figure in block.figures]
+            case Gallery():
+                parts.append(textwrap.fill(f"Pictures of {len(block.images)} images are on the page.", width))
+            case Verdict():
+                parts += [textwrap.fill(text, width) for text in block.stopped]
+                parts.append("\n".join(textwrap.fill(text, width) for text in (*block.details, block.headline)))
+            case _:
+                assert_never(block)
+    return parts
+
+
+def render_table(table: Table, *, bold: bool, width: int = DEFAULT_WIDTH) -> str:
     """Print a table so that no line is longer than the terminal.
 
     A table that is too wide has its first column wrapped, and if that does not help its columns split into several
@@ -47,34 +97,10 @@ def render_terminal(table: Table, *, bold: bool, width: int = DEFAULT_WIDTH) -> 
     title = textwrap.fill(table.title, width)
     title = _BOLD.format(title) if bold else title
     notes = [textwrap.fill(note, width) for note in table.notes]
-    return "\n".join([title, *_blocks(table, bold, width), *notes])
+    return "\n".join([title, *_parts(table, bold, width), *notes])
 
 
-def render_markdown(table: Table, heading: str = "###") -> str:
-    """Print a table as Markdown with its title as a heading and its notes as paragraphs."""
-    from tabulate import tabulate
-
-    rows = [[_markdown_cell(cell, row) for cell in row.cells] for row in table.rows]
-    header = [escape_markdown(column.label) for column in table.header]
-    grid = tabulate(rows, header, tablefmt="pipe", disable_numparse=True, colalign=_alignment(table))
-    return "\n\n".join([f"{heading} {escape_markdown(table.title)}", grid, *map(escape_markdown, table.notes)])
-
-
-def escape_markdown(text: str) -> str:
-    """Escape what Markdown would read as markup, and put the text on one line."""
-    return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def _markdown_cell(cell: Cell, row: Row) -> str:
-    text = escape_markdown(cell.text)
-    if cell.verdict:
-        text = f"{text} {cell.verdict}"
-    if cell.best:
-        return f"**{text}**"
-    return f"*{text}*" if row.from_paper and cell is row.cells[0] else text
-
-
-def _blocks(table: Table, bold: bool, width: int) -> list[str]:
+def _parts(table: Table, bold: bool, width: int) -> list[str]:
     for name_width in NAME_WIDTHS:
         grid = _grid(table, bold, name_width)
         if max(len(_ANSI.sub("", line)) for line in grid.splitlines()) <= width:
@@ -84,7 +110,7 @@ def _blocks(table: Table, bold: bool, width: int) -> list[str]:
         return [grid]
     middle = (columns + 1) // 2
     first, second = (range(1, middle), range(middle, columns))
-    return [*_blocks(_columns(table, first), bold, width), "", *_blocks(_columns(table, second), bold, width)]
+    return [*_parts(_columns(table, first), bold, width), "", *_parts(_columns(table, second), bold, width)]
 
 
 def _columns(table: Table, indices: range) -> Table:

@@ -1,0 +1,96 @@
+"""Rows of a result by what they are of: an editor, a budget, an attack with its arguments.
+
+What identifies a row is its `RowId`; it is read here and nowhere else in the analysis and the reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from photoguard_eval.results.facts import AttackInfo
+from photoguard_eval.results.rows import Budget, MethodResult, RowId
+from photoguard_eval.results.schema import EvaluationResult
+
+FLOOR = "noise"
+"""The attack whose rows are the floor."""
+
+PAPER_BUDGET = Budget(norm="linf", levels=16)
+"""Table 9. The presets have it too."""
+
+
+def levels_of(row: MethodResult) -> float:
+    """Return the budget of a row's attack in levels of 255; 0 for unprotected images."""
+    budget = row.id.budget
+    return budget.levels if budget else 0.0
+
+
+def is_floor(row: MethodResult) -> bool:
+    """Tell whether a row is of random noise, which every attack has to beat."""
+    return row.attack is not None and row.attack.name == FLOOR
+
+
+def is_of_the_preset(row: MethodResult) -> bool:
+    """Tell whether a row's attack has the arguments and the budget of the preset; so have unprotected images."""
+    return row.attack is None or (row.label == row.attack.name and row.id.budget == PAPER_BUDGET)
+
+
+def attack_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return the rows of an editor's attacks, in the order of the result."""
+    return tuple(row for row in result.methods if row.editor == editor)
+
+
+def rows_of_attack(result: EvaluationResult, editor: str, name: str) -> list[MethodResult]:
+    """Return an editor's rows of one attack, the one with the preset's arguments first."""
+    rows = [row for row in attack_rows(result, editor) if row.attack is not None and row.attack.name == name]
+    return sorted(rows, key=lambda row: not is_of_the_preset(row))
+
+
+def with_reroll(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return the rows whose edits are compared with those of the originals: a re-roll, if there is one, and attacks."""
+    reroll = result.reroll(editor)
+    return (() if reroll is None else (reroll,)) + attack_rows(result, editor)
+
+
+def with_references(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+    """Return all rows of an editor, those of unprotected images first."""
+    original = result.original(editor)
+    return (() if original is None else (original,)) + with_reroll(result, editor)
+
+
+def by_id(rows: Iterable[MethodResult]) -> dict[RowId, MethodResult]:
+    """Return rows by what analyses name them by."""
+    return {row.id: row for row in rows}
+
+
+def attacks_of(result: EvaluationResult) -> tuple[AttackInfo, ...]:
+    """Return the attacks of a result, each once for all editors."""
+    return tuple({row.attack.label: row.attack for row in result.methods if row.attack is not None}.values())
+
+
+def by_budget(rows: Iterable[MethodResult]) -> dict[Budget, list[MethodResult]]:
+    """Return rows of attacks by their budget, in the order in which each budget comes first."""
+    budgets: dict[Budget, list[MethodResult]] = {}
+    for row in rows:
+        if row.id.budget is not None:
+            budgets.setdefault(row.id.budget, []).append(row)
+    return budgets
+
+
+def by_attack(rows: Iterable[MethodResult]) -> tuple[tuple[MethodResult, ...], ...]:
+    """Group rows whose attacks differ in the budget's size alone; of each group the smallest budget first."""
+    groups: dict[RowId, list[MethodResult]] = {}
+    for row in rows:
+        groups.setdefault(_at_no_size(row), []).append(row)
+    return tuple(tuple(sorted(group, key=levels_of)) for group in groups.values())
+
+
+def with_largest_budgets(rows: Sequence[MethodResult]) -> tuple[MethodResult, ...]:
+    """Leave out the rows of an attack that is there with a larger budget, too."""
+    largest = {_at_no_size(group[-1]): levels_of(group[-1]) for group in by_attack(rows)}
+    return tuple(row for row in rows if levels_of(row) == largest[_at_no_size(row)])
+
+
+def _at_no_size(row: MethodResult) -> RowId:
+    """Return what is the same for rows of one attack at several budgets of one norm."""
+    budget = row.id.budget
+    return row.id.model_copy(update={"budget": budget and Budget(norm=budget.norm, levels=0)})

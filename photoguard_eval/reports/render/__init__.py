@@ -1,0 +1,1 @@
+"""Prints a document: on a terminal, as Markdown, as a page."""
