@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from photoguard_eval.analysis.claims import evaluate_claims
+from photoguard_eval.analysis.rows import row_name
 from photoguard_eval.analysis.tolerances import REASONS, Rule, Side, tolerance_of
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.errors import BaselineError
@@ -35,7 +36,7 @@ class Threshold(Value):
     """A recorded mean and how far it may move.
 
     Attributes:
-        attack: Label of the attack; "original" for the unprotected images.
+        attack: The row, see `photoguard_eval.analysis.rows.row_name`.
         editor: The editor.
         metric: The metric.
         value: The recorded mean; of a set metric, its value.
@@ -146,7 +147,7 @@ def _thresholds(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Iter
             rule, tolerance, side = tolerance_of(metric, metric.scale, row, summary.mean)
             scores = () if metric.kind == "distribution" else tuple(case.scores[metric.name] for case in row.cases)
             yield Threshold(
-                attack=row.label,
+                attack=row_name(row),
                 editor=row.editor,
                 metric=metric.name,
                 value=round(summary.mean, DECIMALS),

@@ -17,6 +17,7 @@ from photoguard_eval.analysis.baseline import (
 )
 from photoguard_eval.analysis.baseline_places import file_name, find_baseline, is_of_the_package, own_folder, shown
 from photoguard_eval.analysis.claims import evaluate_claims
+from photoguard_eval.analysis.rows import row_name
 from photoguard_eval.analysis.tolerances import can_fail
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.results.conditions import conditions_of, differing_condition
@@ -87,7 +88,7 @@ def check(result: EvaluationResult, path: Path | None = None) -> GateReport:
         thresholds=tuple(_check_thresholds(baseline, result, path)),
         failures=result.failures,
         ungated_metrics=tuple(info.label for info in gated_metrics(result) if info.plugin and info.name not in metrics),
-        ungated_attacks=tuple(dict.fromkeys(row.label for row in result.methods if row.label not in attacks)),
+        ungated_attacks=tuple(name for name in dict.fromkeys(map(row_name, result.methods)) if name not in attacks),
     )
 
 
@@ -150,7 +151,7 @@ def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) 
     recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in baseline.thresholds}
     known_rows = {(entry.attack, entry.editor) for entry in baseline.thresholds}
     for measured in result.rows:
-        row = (measured.label, measured.editor)
+        row = (row_name(measured), measured.editor)
         if row not in known_rows:
             continue
         for metric in gated_metrics(result):

@@ -34,6 +34,13 @@ def is_of_the_preset(row: MethodResult) -> bool:
     return row.attack is None or (row.label == row.attack.name and row.id.budget == PAPER_BUDGET)
 
 
+def row_name(row: MethodResult) -> str:
+    """Return how baselines and the gate call a row: by its label, with what is not as the paper has it behind it."""
+    budget = f" at {row.id.budget}" if row.id.budget not in (None, PAPER_BUDGET) else ""
+    purification = f", purified by {row.purification}" if row.purification else ""
+    return f"{row.label}{budget}{purification}"
+
+
 def attack_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
     """Return the rows of an editor's attacks, in the order of the result."""
     return tuple(row for row in result.methods if row.editor == editor)
@@ -62,9 +69,14 @@ def by_id(rows: Iterable[MethodResult]) -> dict[RowId, MethodResult]:
     return {row.id: row for row in rows}
 
 
-def attacks_of(result: EvaluationResult) -> tuple[AttackInfo, ...]:
-    """Return the attacks of a result, each once for all editors."""
-    return tuple({row.attack.label: row.attack for row in result.methods if row.attack is not None}.values())
+def attacks_of(result: EvaluationResult) -> tuple[tuple[AttackInfo, tuple[Budget, ...]], ...]:
+    """Return the attacks of a result, each once, with its budgets in the order of the result."""
+    attacks = {row.attack.label: row.attack for row in result.methods if row.attack is not None}
+    budgets: dict[str, dict[Budget, None]] = {}
+    for row in result.methods:
+        if row.id.budget is not None:
+            budgets.setdefault(row.label, {})[row.id.budget] = None
+    return tuple((attack, tuple(budgets[label])) for label, attack in attacks.items())
 
 
 def by_budget(rows: Iterable[MethodResult]) -> dict[Budget, list[MethodResult]]:

@@ -86,26 +86,33 @@ def reroll_notes(rows: Sequence[MethodResult]) -> list[str]:
 
 
 def row_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
-    """Name rows as the paper does; behind one title stand the attack's label and, where they differ, the budgets."""
-    return _told_apart(rows, lambda budget: f" at {budget}")
+    """Name rows as the paper does; behind a title that occurs twice stands what tells its rows apart.
+
+    That is the attack's label, the budget, or both.
+    """
+    return _told_apart(rows, str)
 
 
 def attack_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
     """Name attacks, each given by one of its rows, as `row_titles` does; the size of the budget has no part in it."""
-    return _told_apart(rows, lambda budget: f" in {_norm_text(budget)}")
+    return _told_apart(rows, _norm_text)
 
 
 def _told_apart(rows: Sequence[MethodResult], budget_words: Callable[[Budget], str]) -> tuple[str, ...]:
-    words = [budget_words(row.id.budget) if row.id.budget else "" for row in rows]
-    namesakes: dict[str, list[str]] = {}
-    for row, own in zip(rows, words, strict=True):
-        namesakes.setdefault(_title(row), []).append(own)
+    namesakes: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        namesakes.setdefault(_title(row), []).append(_marks(row, budget_words))
     titles = []
-    for row, own in zip(rows, words, strict=True):
-        others = namesakes[_title(row)]
-        behind = f" [{row.label}{own if len(set(others)) > 1 else ''}]" if row.attack and len(others) > 1 else ""
-        titles.append(_title(row) + behind)
+    for row in rows:
+        labels, budgets = map(set, zip(*namesakes[_title(row)], strict=True))
+        label, budget = _marks(row, budget_words)
+        told = [*([label] if len(labels) > 1 else []), *([budget] if len(budgets) > 1 else [])]
+        titles.append(f"{_title(row)} [{', '.join(told)}]" if told and row.attack else _title(row))
     return tuple(titles)
+
+
+def _marks(row: MethodResult, budget_words: Callable[[Budget], str]) -> tuple[str, str]:
+    return row.label, budget_words(row.id.budget) if row.id.budget else ""
 
 
 def _title(row: MethodResult) -> str:

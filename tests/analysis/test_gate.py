@@ -540,3 +540,21 @@ def test_a_run_that_cannot_be_compared_is_shown_all_the_same(result, monkeypatch
     assert headline.startswith("The gate compared nothing. ")
     assert "another seed of the attacks: 0, this run has 1." in headline
     assert check_if_comparable(result).thresholds
+
+
+def test_rows_of_one_attack_at_two_budgets_are_gated_each_by_its_own(result, tmp_path):
+    """What was recorded at the paper's budget says nothing of a smaller one, which weakens every attack."""
+    smaller = with_epsilon(result, ["noise", "encoder", "diffusion"], 0.01)
+    both = result.replaced(methods=(*result.methods, *smaller.methods))
+    path = tmp_path / "baseline.json"
+    bless(result, path)
+    report = check(both, path)
+    assert report.passed
+    assert len(report.thresholds) == len(check(result, path).thresholds)
+    assert "noise at 2.55/255" in report.ungated_attacks
+    assert "noise" not in report.ungated_attacks
+    bless(both, path)
+    names = {entry.attack for entry in read_baseline(path).thresholds}
+    assert {"noise", "noise at 2.55/255"} <= names
+    assert not check(both, path).ungated_attacks
+    assert {outcome.attack for outcome in check(both, path).thresholds} <= names

@@ -32,8 +32,11 @@ def test_rows_of_one_title_at_several_budgets_carry_the_budget_and_attacks_the_n
         return row.model_copy(update={"attack": row.attack.model_copy(update={"threat_model": threat_model})})
 
     title = TITLES["encoder"]
-    assert row_titles([at(16), at(8)]) == (f"{title} [encoder at 16/255]", f"{title} [encoder at 8/255]")
-    assert attack_titles([at(16), at(8, "l2")]) == (f"{title} [encoder in ℓ∞]", f"{title} [encoder in ℓ2]")
+    assert row_titles([at(16), at(8)]) == (f"{title} [16/255]", f"{title} [8/255]")
+    assert attack_titles([at(16), at(8, "l2")]) == (f"{title} [ℓ∞]", f"{title} [ℓ2]")
+    other = at(8)
+    other = other.model_copy(update={"attack": other.attack.model_copy(update={"label": "encoder,steps=7"})})
+    assert row_titles([at(16), other]) == (f"{title} [encoder, 16/255]", f"{title} [encoder,steps=7, 8/255]")
     assert attack_titles([at(16), method_result("noise", "inpaint")]) == (title, TITLES["noise"])
 
 

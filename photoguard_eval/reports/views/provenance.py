@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from photoguard_eval.analysis.rows import attacks_of
 from photoguard_eval.reports.document import Code, Facts, Section
+from photoguard_eval.reports.naming import budget_text
 from photoguard_eval.reports.views.subject import Subject
 from photoguard_eval.results.facts import AttackInfo, MetricInfo, ModelInfo
+from photoguard_eval.results.rows import Budget
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -26,7 +28,10 @@ def provenance_in_short(subject: Subject) -> Iterator[Section]:
         "Dataset, SHA-256": dataset.sha256,
         "Seeds": f"{dataset.seeds}; everything else from seed {provenance.seed}",
         **{f"Editor {name}": _as_json(settings) for name, settings in result.editors.items()},
-        **{f"Attack {attack.label}": f"{_as_json(attack.arguments)}; {attack.source}" for attack in attacks_of(result)},
+        **{
+            f"Attack {attack.label}": f"{_with_budgets(_as_json(attack.arguments), budgets)}; {attack.source}"
+            for attack, budgets in attacks_of(result)
+        },
         **{metric.label: f"{metric.source}; {metric.extractor}" for metric in result.metrics if metric.extractor},
         **_machine(result),
     }
@@ -46,16 +51,21 @@ def provenance(subject: Subject) -> Iterator[Section]:
         ("Seeds of the edits", dataset.seeds),
         ("Other randomness", f"seed {result.provenance.seed}"),
         *((f"Editor {name}", _as_text(settings)) for name, settings in result.editors.items()),
-        *((f"Attack {attack.label}", _attack(attack)) for attack in attacks_of(result)),
+        *((f"Attack {attack.label}", _attack(attack, budgets)) for attack, budgets in attacks_of(result)),
         *((metric.label, _metric(metric)) for metric in result.metrics if metric.subject == "edit"),
         *_machine(result).items(),
     )
     yield Section("Provenance", "provenance", (Facts(facts),), entry="Provenance")
 
 
-def _attack(attack: AttackInfo) -> str:
+def _attack(attack: AttackInfo, budgets: Sequence[Budget]) -> str:
     paper = f"; {attack.paper}" if attack.paper else ""
-    return f"{_as_text(attack.arguments)}; from {attack.source}{paper}; SHA-256 of the code {attack.fingerprint}"
+    arguments = _with_budgets(_as_text(attack.arguments), budgets)
+    return f"{arguments}; from {attack.source}{paper}; SHA-256 of the code {attack.fingerprint}"
+
+
+def _with_budgets(arguments: str, budgets: Sequence[Budget]) -> str:
+    return f"budget {' and '.join(map(budget_text, budgets))}{', ' if arguments else ''}{arguments}"
 
 
 def _metric(metric: MetricInfo) -> str:
