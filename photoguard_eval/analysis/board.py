@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import SkipValidation
 
-from photoguard_eval.analysis.ranking import Ranking, is_ranked, rank
+from photoguard_eval.analysis.ranking import Ranking, rank
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.attacks.folder import FolderAttack
 from photoguard_eval.plugins.source_code import PACKAGE
@@ -21,9 +21,6 @@ Shared = Mapping[str, Sequence[EvaluationResult]]
 
 OWN = ""
 """Stands for that place where the results are one's own."""
-
-Checked = SkipValidation
-"""Marks what was checked when it was read: once more for each row of a board would take long."""
 
 NOT_MEASURED = "not measured"
 """Why a row cannot be compared by a metric that its result does not have."""
@@ -48,7 +45,7 @@ class Place(Value):
 
 
 class BoardRow(Value):
-    """A row of the board.
+    """A row of the board. Results were checked when they were read; once more for each row would take long.
 
     Attributes:
         result: The result that it stands in.
@@ -56,8 +53,8 @@ class BoardRow(Value):
         differs: By which metrics it cannot be compared with the group's latest result, and which condition differs.
     """
 
-    result: Checked[EvaluationResult]
-    row: Checked[MethodResult]
+    result: SkipValidation[EvaluationResult]
+    row: SkipValidation[MethodResult]
     differs: dict[str, str]
 
     def comparable(self, metric: MetricInfo) -> bool:
@@ -77,9 +74,9 @@ class BoardGroup(Value):
     """
 
     place: Place
-    latest: Checked[EvaluationResult]
+    latest: SkipValidation[EvaluationResult]
     rows: tuple[BoardRow, ...]
-    ranked: Checked[EvaluationResult]
+    ranked: SkipValidation[EvaluationResult]
     rankings: tuple[Ranking, ...]
 
 
@@ -130,7 +127,7 @@ def _group(place: Place, references: Sequence[_Entry], entries: Sequence[_Entry]
 
 
 def _is_ranked(row: BoardRow, latest: EvaluationResult) -> bool:
-    return all(row.comparable(metric) for metric in latest.metrics if is_ranked(metric))
+    return all(row.comparable(metric) for metric in latest.metrics if metric.ranked)
 
 
 def _with_rows(latest: EvaluationResult, rows: Sequence[BoardRow]) -> EvaluationResult:

@@ -37,9 +37,6 @@ PAPER_EDITOR = "inpaint"
 PAPER_EXTRACTOR = "inception"
 """What the paper's set metrics are computed from."""
 
-UNPRINTED = ("recall",)
-"""Metrics for which the paper prints no value: its one "PR" stands at precision."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -112,7 +109,7 @@ def _metrics_of_the_paper(result: EvaluationResult) -> tuple[str, ...]:
     return tuple(
         metric.name
         for metric in result.metrics
-        if metric.name not in UNPRINTED and (metric.kind != "distribution" or PAPER_EXTRACTOR in metric.extractor)
+        if metric.printed and (metric.kind != "distribution" or PAPER_EXTRACTOR in metric.extractor)
     )
 
 

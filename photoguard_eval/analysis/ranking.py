@@ -75,13 +75,8 @@ def rank(result: EvaluationResult, editor: str) -> tuple[Ranking, ...]:
     return tuple(_ranking(result, editor, budget, rows) for budget, rows in budgets.items())
 
 
-def is_ranked(metric: MetricInfo) -> bool:
-    """Tell whether rows are ranked by a metric: those of the paper's tables and of its Figure 7 are averaged."""
-    return bool(metric.table)
-
-
 def _ranking(result: EvaluationResult, editor: str, budget: Budget, rows: Sequence[MethodResult]) -> Ranking:
-    metrics = [metric for metric in result.metrics if is_ranked(metric) and _tells_apart(result, metric, rows)]
+    metrics = [metric for metric in result.metrics if metric.ranked and _tells_apart(result, metric, rows)]
     by_metric = [ranks([_similarity(row, metric) for row in rows]) for metric in metrics]
     # Without a metric that tells the rows apart all of them are in the middle.
     means = [sum(own) / len(own) for own in zip(*by_metric, strict=True)] or [(len(rows) + 1) / 2] * len(rows)

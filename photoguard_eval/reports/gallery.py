@@ -11,7 +11,6 @@ from photoguard_eval.reports.naming import (
     REROLL_TITLE,
     decimals_for,
     editor_text,
-    metric_label,
     number,
     row_titles,
     short_title,
@@ -23,9 +22,6 @@ from photoguard_eval.results.schema import EvaluationResult
 
 MOST_PICTURES = 1000
 """Of an editor, so that a board of many attacks stays a page that a browser opens."""
-
-SHOWN_SCORES = ("ssim", "psnr", "clip_similarity")
-"""Scores under each edit."""
 
 
 def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) -> Gallery:
@@ -162,10 +158,12 @@ class _Curator:
     def _scores(self, rows: Sequence[CaseResult | None]) -> list[tuple[str, ...]]:
         """Print the scores of a case's edits, each metric with the same decimals for all of them."""
         facts: list[list[str]] = [[] for _ in rows]
-        for name in SHOWN_SCORES:
-            values = [row.scores.get(name) if row is not None else None for row in rows]
+        for metric in self._result.metrics:
+            if not metric.under_pictures:
+                continue
+            values = [row.scores.get(metric.name) if row is not None else None for row in rows]
             decimals = decimals_for([value for value in values if value is not None])
             for shown, value in zip(facts, values, strict=True):
                 if value is not None:
-                    shown.append(f"{metric_label(self._result, name)} {number(value, decimals)}")
+                    shown.append(f"{metric.label} {number(value, decimals)}")
         return [tuple(shown) for shown in facts]

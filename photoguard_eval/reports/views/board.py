@@ -13,14 +13,10 @@ from photoguard_eval.reports.views.columns import (
     NOTE_ARROWS,
     extractor_notes,
     metric_cells,
-    named_metrics,
     table_rows,
     unsettled_notes,
 )
 from photoguard_eval.reports.views.ranking import ranking_tables
-
-COLUMNS = ("fid", "ssim", "psnr", "vifp", "fsim", "clip_similarity")
-"""Metrics of the table of means."""
 
 
 def board_rankings(group: BoardGroup) -> Iterator[Section]:
@@ -35,7 +31,7 @@ def board_means(group: BoardGroup) -> Iterator[Section]:
     Values that were not measured under the conditions of the group's latest result are marked and never bold.
     """
     latest, rows = group.latest, [entry.row for entry in group.rows]
-    metrics = named_metrics(latest, COLUMNS)
+    metrics = [metric for metric in latest.metrics if metric.on_board]
     columns = [[Cell(title) for title in row_titles(rows)], [Cell(str(row.n)) for row in rows]]
     header = [Column("Method", numeric=False), Column("n")]
     marked = False

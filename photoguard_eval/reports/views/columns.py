@@ -8,18 +8,12 @@ from photoguard_eval.reports.cells import Cell, Row
 from photoguard_eval.reports.naming import MISSING, decimals_for, mean_and_std
 from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.rows import Budget, MethodResult
-from photoguard_eval.results.schema import EvaluationResult
 
 NOTE_ARROWS = (
     "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
     "the lowest of a ↑ column and the highest of a ↓ column; of the measured rows with the same budget the best is "
     "bold."
 )
-
-
-def named_metrics(result: EvaluationResult, names: Sequence[str]) -> list[MetricInfo]:
-    """Return what is known of some metrics; those that were not measured are left out."""
-    return [metric for name in names if (metric := result.metric(name)) is not None]
 
 
 def metric_cells(

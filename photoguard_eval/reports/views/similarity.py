@@ -22,9 +22,6 @@ from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.rows import MethodResult
 from photoguard_eval.results.schema import EvaluationResult
 
-UNBIASED = ("kid",)
-"""Set metrics whose expectation does not depend on the size of the set."""
-
 NOTE_PAPER = (
     f'Rows marked "paper, SD 1.5" are printed in {paper.SOURCE}; they have no part in what is bold. '
     'Rows marked "difference" say how far the measured mean lies from the printed one, in printed standard deviations.'
@@ -105,13 +102,13 @@ def _sample_notes(metrics: Sequence[MetricInfo], result: EvaluationResult) -> li
     of_sets = [metric for metric in metrics if metric.kind == "distribution"]
     n = result.dataset.n
     notes = [_cases_note(n)] if any(metric not in of_sets for metric in metrics) else []
-    biased = ", ".join(metric.label for metric in of_sets if metric.name not in UNBIASED)
+    biased = ", ".join(metric.label for metric in of_sets if not metric.unbiased)
     if biased:
         notes.append(
             f"{biased}: one value over the set of all {n} edits, biased for sets this small; compare rows, not papers."
         )
     notes += unsettled_notes(metrics, n)
-    unbiased = ", ".join(metric.label for metric in of_sets if metric.name in UNBIASED)
+    unbiased = ", ".join(metric.label for metric in of_sets if metric.unbiased)
     if unbiased:
         notes.append(f"{unbiased}: one value over the set of all {n} edits, without bias; 0 or below is no difference.")
     return notes
