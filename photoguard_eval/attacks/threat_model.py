@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from photoguard_eval.attacks.ball import DEFAULT_BUDGET, Ball
 from photoguard_eval.attacks.norms import NORMS, NormName
@@ -41,7 +41,7 @@ class Declaration:
     """What an attack says of itself when it is created, which later changes of the attack do not change.
 
     Attributes:
-        attack: Its name.
+        attack: Its name, for errors.
         budget: Its own budget; None for whatever the run says.
         norms: The norms that it can work in.
         sees_model: See `ThreatModel`.
@@ -52,7 +52,7 @@ class Declaration:
         ConfigurationError: If its own budget has another norm.
     """
 
-    attack: str
+    attack: str = field(compare=False)
     budget: Ball | None
     norms: tuple[NormName, ...]
     sees_model: bool

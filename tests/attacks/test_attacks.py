@@ -212,13 +212,12 @@ no effect on it."""
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_the_short_edit_is_guided_where_guidance_has_an_effect(kind, monkeypatch):
+def test_the_short_edit_is_guided_where_guidance_has_an_effect(kind):
     components, editor, branches = MODELS[kind]
     model, images = assemble(components()), batch(editor)
     attack, rows = DiffusionAttack(denoising_steps=1), []
     attack.require_support(model, editor, {(32, 32)})
-    run = model._run_unet
-    monkeypatch.setattr(model, "_run_unet", lambda inputs, *rest: rows.append(len(inputs)) or run(inputs, *rest))
+    model.unet.register_forward_pre_hook(lambda _unet, inputs: rows.append(len(inputs[0])))
 
     def loss(text, image):
         guided = replace(images, settings=SETTINGS.changed(guidance_scale=text, image_guidance_scale=image))
