@@ -76,9 +76,11 @@ def conditions_of(
 def differing_condition(recorded: Conditions, measured: Conditions) -> str:
     """Say which condition differs, and how; "" where none does.
 
-    What an earlier version did not record counts as the same. Of extractors and plug-ins those count whose metric both
-    sides have: a metric that one side lacks is not compared, or is missed elsewhere.
+    What an earlier version did not record counts as the same. Of editors those count that were recorded: another one,
+    such as that of an installed package, has rows of its own, which are not compared. Of extractors and plug-ins those
+    count whose metric both sides have: a metric that one side lacks is not compared, or is missed elsewhere.
     """
+    edits = {name: settings for name, settings in measured.editors.items() if name in recorded.editors}
     plain = {
         "model": (recorded.model, measured.model),
         "weights": (recorded.weights_sha256, measured.weights_sha256),
@@ -88,7 +90,7 @@ def differing_condition(recorded: Conditions, measured: Conditions) -> str:
         "number of cases": (recorded.n, measured.n),
         "choice of cases": (recorded.cases, measured.cases),
         "seed of the attacks": (recorded.attack_seed, measured.attack_seed),
-        "setting of the edits": (recorded.editors, measured.editors),
+        "setting of the edits": (recorded.editors, edits),
         "feature extractor": _of_shared_metrics(recorded.extractors, measured.extractors),
         "version of a metric": _of_shared_metrics(recorded.plugins, measured.plugins),
     }

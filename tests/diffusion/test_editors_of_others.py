@@ -65,10 +65,11 @@ def test_an_editor_without_words_goes_by_its_name():
 
 def test_a_report_of_an_editor_that_is_not_installed_imports_nothing(tmp_path):
     file = tmp_path / "blur.py"
-    file.write_text("raise SystemExit('imported')\n")
+    file.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
     for name in ("gone", f"{file}:Blur", "blur:Blur"):
         text = editor_text(name)
         assert (text.title, text.explanation) == (name, f"Edited by the editor {name}.")
+    assert not (tmp_path / "imported").exists()
 
 
 def test_the_package_s_editors_have_words():

@@ -16,18 +16,11 @@ from photoguard_eval.diffusion.editing.base import (
     editors_for,
     register_editor,
 )
-from photoguard_eval.diffusion.editing.inputs import EditInputs, latent_mask
-from photoguard_eval.diffusion.editing.settings import SAMPLING, EditSettings
-
-# isort: split
-# Editors stand in reports in the order in which they register.
-from photoguard_eval.diffusion.editing.inpaint import InpaintEditor
-
-# isort: split
 from photoguard_eval.diffusion.editing.img2img import Img2ImgEditor
-
-# isort: split
+from photoguard_eval.diffusion.editing.inpaint import InpaintEditor
+from photoguard_eval.diffusion.editing.inputs import EditInputs, latent_mask
 from photoguard_eval.diffusion.editing.instruct import InstructEditor
+from photoguard_eval.diffusion.editing.settings import SAMPLING, EditSettings
 
 __all__ = [
     "EDITORS",

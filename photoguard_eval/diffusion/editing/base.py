@@ -33,6 +33,7 @@ class Editor(ABC):
         name: Identifier in results, without commas, colons, slashes and spaces.
         title: Heading in reports; by default the name.
         explanation: What it does to an image, one sentence; reports print it below the heading.
+        position: Its place among the package's own editors, the lowest first; those of others follow by name.
         reads_mask: Whether the editor repaints a masked region and reads the rest; else it reads the whole image.
         reads_settings: Names of the settings that its edits depend on; it is given the others at their defaults, and
             what was computed with one value of these counts for all.
@@ -43,6 +44,7 @@ class Editor(ABC):
     name: ClassVar[str]
     title: ClassVar[str] = ""
     explanation: ClassVar[str] = ""
+    position: ClassVar[int] = 100
     reads_mask: ClassVar[bool]
     reads_settings: ClassVar[frozenset[str]] = frozenset(EditSettings.model_fields)
     kinds: ClassVar[tuple[Kind, ...]] = ("inpainting", "text-to-image")
@@ -239,7 +241,8 @@ def editors_for(kind: Kind) -> tuple[type[Editor], ...]:
     """
     suitable = [editor for editor in EDITORS.classes().values() if kind in editor.kinds]
     own = [editor for editor in suitable if editor.__module__.startswith(f"{__package__}.")]
-    return (*own, *sorted((editor for editor in suitable if editor not in own), key=lambda editor: editor.name))
+    others = [editor for editor in suitable if editor not in own]
+    return (*sorted(own, key=lambda editor: editor.position), *sorted(others, key=lambda editor: editor.name))
 
 
 def default_editor(kind: Kind, *, has_mask: bool) -> str:

@@ -26,6 +26,7 @@ class Img2ImgEditor(Editor):
     name = "img2img"
     title = "Image to image"
     explanation = "The whole image is redrawn after the prompt, starting from the image; no mask is used."
+    position = 2
     reads_mask = False
     reads_settings = SAMPLING | {"sample_latents", "strength"}
 

@@ -27,6 +27,7 @@ class InpaintEditor(Editor):
     name = "inpaint"
     title = "Inpainting"
     explanation = "The white region of the mask is repainted after the prompt; the rest of the image is kept."
+    position = 1
     reads_mask = True
     reads_settings = SAMPLING | {"sample_latents", "composite"}
 

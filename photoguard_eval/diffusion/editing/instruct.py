@@ -25,6 +25,7 @@ class InstructEditor(Editor):
     name = "instruct"
     title = "Instruction"
     explanation = "The whole image is edited after an instruction; no mask is used."
+    position = 3
     reads_mask = False
     reads_settings = SAMPLING | {"image_guidance_scale"}
     kinds = ("instruction",)
