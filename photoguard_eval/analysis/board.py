@@ -8,8 +8,8 @@ from typing import NamedTuple
 from pydantic import SkipValidation
 
 from photoguard_eval.analysis.ranking import Ranking, rank
+from photoguard_eval.analysis.rows import is_of_finished_files
 from photoguard_eval.analysis.values import Value
-from photoguard_eval.attacks.folder import FolderAttack
 from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.results.conditions import Conditions, conditions_of, differing_condition
 from photoguard_eval.results.facts import MetricInfo
@@ -193,7 +193,7 @@ def _is_same_attack(one: MethodResult, other: MethodResult) -> bool:
     first, second = one.attack, other.attack
     if first is None or second is None:
         return True
-    if FolderAttack.name not in (first.name, second.name):
+    if not (is_of_finished_files(first) or is_of_finished_files(second)):
         if first.source == second.source == PACKAGE:
             return True
         if first.fingerprint == second.fingerprint != "":

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.results.facts import AttackInfo
 from photoguard_eval.results.rows import Budget, MethodResult, RowId
 from photoguard_eval.results.schema import EvaluationResult
-
-FLOOR = "noise"
-"""The attack whose rows are the floor."""
 
 PAPER_BUDGET = Budget(norm="linf", levels=16)
 """Table 9. The presets have it too."""
@@ -25,8 +23,15 @@ def levels_of(row: MethodResult) -> float:
 
 
 def is_floor(row: MethodResult) -> bool:
-    """Tell whether a row is of random noise, which every attack has to beat."""
-    return row.attack is not None and row.attack.name == FLOOR
+    """Tell whether a row is of an attack that all others have to beat, as random noise is."""
+    attack = None if row.attack is None else ATTACKS.registered(row.attack.name)
+    return attack is not None and attack.is_floor
+
+
+def is_of_finished_files(attack: AttackInfo) -> bool:
+    """Tell whether an attack stands for images that were finished elsewhere."""
+    found = ATTACKS.registered(attack.name)
+    return found is not None and found.is_finished
 
 
 def is_of_the_preset(row: MethodResult) -> bool:

@@ -42,6 +42,8 @@ def test_random_noise_is_the_floor():
     assert is_floor(method_result("noise", "inpaint"))
     assert not is_floor(row())
     assert not is_floor(original_result("inpaint"))
+    of_others = row().attack.model_copy(update={"name": "not-installed"})
+    assert not is_floor(row().model_copy(update={"attack": of_others}))
 
 
 def test_a_row_of_the_preset_has_no_arguments_and_the_papers_budget():
