@@ -13,6 +13,7 @@ from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
     from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch, Ball, ThreatModel, parameters, register_attack
+    from photoguard_eval.conformance import check_attack, check_editor, check_metric, check_purifier
     from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
     from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, LatentDiffusion, load_model
     from photoguard_eval.metrics import METRICS, Metric
@@ -25,6 +26,10 @@ _EXPORTS = {
     "ThreatModel": "attacks",
     "parameters": "attacks",
     "register_attack": "attacks",
+    "check_attack": "conformance",
+    "check_editor": "conformance",
+    "check_metric": "conformance",
+    "check_purifier": "conformance",
     "Dataset": "data.cases",
     "EditCase": "data.cases",
     "load_dataset": "data.cases",
@@ -52,6 +57,10 @@ __all__ = [
     "Metric",
     "ThreatModel",
     "__version__",
+    "check_attack",
+    "check_editor",
+    "check_metric",
+    "check_purifier",
     "load_dataset",
     "load_model",
     "parameters",
