@@ -20,6 +20,7 @@ from photoguard_eval.images.arrays import read_image, write_image
 from photoguard_eval.images.masks import read_mask
 from tests import profiles
 from tests.conftest import QUICK_ATTACKS
+from tests.reports.test_leaderboard import KEYS
 
 BOARD = Path(__file__).parents[2] / "reports" / "boards" / "field.txt"
 CASE = load_dataset("emoji-scenes").cases[0]
@@ -73,7 +74,7 @@ def test_leaderboard_as_json_has_one_row_per_attack_and_editor(arguments, tmp_pa
         (row, editor) for editor in ("inpaint", "img2img") for row in ("original", "re-roll", *QUICK_ATTACKS)
     ]
     for row in rows:
-        assert set(row) == {"attack", "editor", "model", "dataset", "preset", "n", "metrics", "against_noise"}
+        assert set(row) == KEYS
         assert (row["model"], row["dataset"], row["preset"], row["n"]) == ("inpaint-a", "small", "smoke", 3)
         assert set(METRICS) <= set(row["metrics"]) or row["attack"] == "original"
         for name, value in row["metrics"].items():
