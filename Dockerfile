@@ -10,11 +10,12 @@ ENV HF_HOME=/cache/huggingface \
 
 WORKDIR /work
 
-COPY pyproject.toml README.md LICENSE conftest.py ./
+COPY pyproject.toml README.md LICENSE ./
 COPY photoguard_eval photoguard_eval
 COPY datasets datasets
 COPY bench bench
 COPY reports/baselines reports/baselines
+COPY reports/boards reports/boards
 
 # torch is that of the base image: what it satisfies is not installed again.
 RUN pip install --editable . \

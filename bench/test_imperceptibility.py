@@ -1,26 +1,3 @@
 """The budget: what is saved differs from the original by no more than the threat model allows."""
 
-import pytest
-
-LEVELS = 255
-
-
-def test_saved_files_keep_the_budget(result, attack, editor):
-    """Every immunized file lies within its attack's budget, as measured on the decoded file."""
-    failures = {failure.attack: failure.error for failure in result.failures}
-    if attack in failures:
-        pytest.fail(failures[attack], pytrace=False)
-    method = result.method(attack, editor)
-    threat_model = method.attack.threat_model
-    allowed = threat_model.epsilon * LEVELS + 1e-3
-    over = {
-        case.case_id: size
-        for case in method.cases
-        if (size := case.linf_levels if threat_model.norm == "linf" else case.rms_levels) > allowed
-    }
-    assert not over, f"{attack} exceeds {allowed:.3f} levels: {over}"
-
-
-def test_perturbation_is_as_invisible_as_recorded(thresholds, attack, editor):
-    """No immunized image is further from its original than when the baseline was recorded."""
-    thresholds.require(attack, editor, lambda metric: metric.startswith("immunized"))
+from photoguard_eval.bench.test_imperceptibility import *

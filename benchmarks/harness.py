@@ -24,7 +24,7 @@ from unittest.mock import patch
 from measuring import seconds_of
 from tabulate import tabulate
 
-from photoguard_eval.app.cli import main as photoguard_eval
+from photoguard_eval.app.main import main as photoguard_eval
 from photoguard_eval.attacks import GradientAttack, NoiseAttack
 from photoguard_eval.diffusion import Editor
 from photoguard_eval.metrics.base import DistributionMetric, PairwiseMetric, PromptMetric

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from photoguard_eval.analysis.rows import attack_rows
-from photoguard_eval.app.cli import main
+from photoguard_eval.app.main import main
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.reports.naming import row_titles
 from photoguard_eval.results.files import read_result

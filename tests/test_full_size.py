@@ -50,7 +50,7 @@ def run(*arguments):
     """Give a command, and say how long it took and how much memory at most."""
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "photoguard_eval.app.cli", *map(str, arguments)],
+        [sys.executable, "-m", "photoguard_eval", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -15,7 +15,7 @@ MODULES = (
     "photoguard_eval.pipeline.execution",
     "photoguard_eval.analysis.gate",
     "photoguard_eval.reports",
-    "photoguard_eval.app.cli",
+    "photoguard_eval.app.main",
 )
 
 
@@ -28,7 +28,7 @@ def test_importing_loads_no_heavy_library(module):
 
 def test_help_answers_without_a_heavy_library():
     command = (
-        "import sys; from photoguard_eval.app.cli import build_parser; build_parser().format_help(); "
+        "import sys; from photoguard_eval.app.main import build_parser; build_parser().format_help(); "
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)

@@ -24,7 +24,7 @@ NOBODY = (
 @pytest.mark.parametrize("command", [["attacks"], ["info"], ["info", "--json"]])
 def test_output_in_an_encoding_that_lacks_signs_is_written_all_the_same(encoding, command):
     done = subprocess.run(
-        [sys.executable, "-m", "photoguard_eval.app.cli", *command],
+        [sys.executable, "-m", "photoguard_eval", *command],
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": encoding},
     )

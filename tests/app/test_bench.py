@@ -12,7 +12,7 @@ import pytest
 
 from photoguard_eval.analysis.claims import evaluate_claims
 from photoguard_eval.analysis.gate import bless
-from photoguard_eval.app.pytest_plugin import Claims
+from photoguard_eval.app.assertions import Claims
 from tests.conftest import QUICK_ATTACKS
 from tests.reports.example import claim
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from photoguard_eval import load_dataset
-from photoguard_eval.app.cli import build_parser, main
+from photoguard_eval.app.main import build_parser, main, parse
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.diffusion import LatentDiffusion
 from photoguard_eval.images.arrays import read_image, write_image
@@ -51,16 +51,15 @@ def test_run_and_plan_take_options_from_a_file(arguments, tmp_path, capsys):
     assert main(["run", f"@{board}", "--reports", str(tmp_path / "reports"), "--quiet"]) == 0
     assert "Immunization (Encoder attack)" in capsys.readouterr().out
     assert main(["plan", f"@{board}", "--quiet"]) == 0
-    with pytest.raises(SystemExit):
-        main(["run", f"@{tmp_path / 'missing.txt'}"])
+    assert main(["run", f"@{tmp_path / 'missing.txt'}"]) == 2
     assert "missing.txt" in capsys.readouterr().err
 
 
 def test_the_fields_board_has_every_attack_at_three_budgets():
-    options = build_parser().parse_args(["run", f"@{BOARD}"])
-    attacks = [ATTACKS.create(spec) for spec in options.attacks]
+    options = parse(["run", f"@{BOARD}"])
+    attacks = [ATTACKS.create(spec) for spec in options.attack]
     budgets = Counter((attack.name, round(attack.declared.within().budget.levels)) for attack in attacks)
-    assert len(set(options.attacks)) == len(attacks)
+    assert len(set(options.attack)) == len(attacks)
     # A folder of finished images is no attack of the package's own.
     names = set(ATTACKS.names()) - {"folder"}
     assert set(budgets) == {(name, levels) for name in names for levels in (16, 8, 4)}
@@ -120,6 +119,25 @@ def test_gate_blesses_passes_and_fails(arguments, tmp_path, capsys):
     assert "The gate fails: 2 thresholds not kept" in capsys.readouterr().out
     assert main(["gate", "--store", store, "--baseline", baseline, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["passed"] is False
+
+
+def test_run_records_a_baseline_and_fails_against_one_that_it_does_not_keep(arguments, tmp_path, capsys):
+    path = tmp_path / "baseline.json"
+    command = ["run", *arguments, "--reports", str(tmp_path / "reports"), "--quiet", "--baseline", str(path)]
+    assert main(command) == 2
+    assert "baseline.json" in capsys.readouterr().err
+    assert not (tmp_path / "reports").exists()
+    assert main([*command, "--bless"]) == 0
+    assert f"values changed in {path}." in capsys.readouterr().out
+    data = json.loads(path.read_text())
+    assert data["conditions"]["preset"] == "smoke"
+    assert main(command) == 0
+    assert "The gate passes" in capsys.readouterr().out
+    for entry in data["thresholds"]:
+        entry["value"], entry["scores"] = entry["value"] - 20, [score - 20 for score in entry["scores"]]
+    path.write_text(json.dumps(data))
+    assert main(command) == 1
+    assert "The gate fails" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("with_mask", [True, False])
@@ -506,14 +524,12 @@ def test_a_stopped_attack_is_said_and_fails_the_run(arguments, tmp_path, capsys)
 def test_a_reader_who_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "photoguard_eval.app.cli", "attacks"]
+    command = [sys.executable, "-m", "photoguard_eval", "attacks"]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_the_console_script_is_installed():
-    done = subprocess.run(
-        [sys.executable, "-m", "photoguard_eval.app.cli", "--version"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "photoguard_eval", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("photoguard-eval ")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from photoguard_eval.app.cli import main
+from photoguard_eval.app.main import main
 from photoguard_eval.data.authoring import Provenance, create_dataset, resize_dataset
 from photoguard_eval.data.cases import METADATA, load_dataset
 from photoguard_eval.data.inspection import check_dataset

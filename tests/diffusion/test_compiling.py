@@ -74,7 +74,7 @@ def test_compiled_networks_do_the_same():
 
 def test_a_missing_compiler_is_an_error_before_the_work(tmp_path):
     image = tmp_path / "image.png"
-    command = [sys.executable, "-m", "photoguard_eval.app.cli", "immunize", str(image), "-o", str(tmp_path / "out.png")]
+    command = [sys.executable, "-m", "photoguard_eval", "immunize", str(image), "-o", str(tmp_path / "out.png")]
     write_image(image, random_images(1, side=64))
     environment = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     run = subprocess.run([*command, "--compile"], env=environment, capture_output=True, text=True, check=False)

@@ -83,7 +83,7 @@ def test_a_published_model_that_cannot_be_had_says_how_large_it_is(tmp_path):
 
 def test_download_fetches_nothing_that_is_there_and_says_what_it_is(tmp_path):
     folder = put(tmp_path / "hub", "owner/small", "a" * 40, "main")
-    done = run(tmp_path, "from photoguard_eval.app.cli import main; main(['download', 'owner/small'])")
+    done = run(tmp_path, "from photoguard_eval.app.main import main; main(['download', 'owner/small'])")
     assert done.stdout.startswith(f"{folder}: inpainting, weights "), done.stderr
 
 

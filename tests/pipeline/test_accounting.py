@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from photoguard_eval.app.cli import main
+from photoguard_eval.app.main import main
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.diffusion import EDITORS, EditSettings, load_architecture, load_model, published_architectures
 from photoguard_eval.diffusion.checkpoints.hub import PUBLISHED

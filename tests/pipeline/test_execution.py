@@ -160,7 +160,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_bits(finished, make_requ
     command = [
         sys.executable,
         "-m",
-        "photoguard_eval.app.cli",
+        "photoguard_eval",
         "run",
         "--store",
         store,

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from photoguard_eval.app.cli import main
+from photoguard_eval.app.main import main
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.errors import PAGE, PluginError, UnfinishedError, readable
 from photoguard_eval.pipeline.execution import Evaluation, OnFailure
@@ -104,7 +104,7 @@ def test_a_command_that_a_plug_in_ends_is_no_success(monkeypatch, capsys, code):
     def end(*_arguments):
         raise SystemExit(code)
 
-    monkeypatch.setattr("photoguard_eval.app.cli._info", end)
+    monkeypatch.setattr("photoguard_eval.resources.embedded_checkpoints", end)
     assert main(["info"]) == 1
     assert f"ended the command with SystemExit({code})" in capsys.readouterr().err
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from photoguard_eval.app.cli import main
+from photoguard_eval.app.main import main
 from photoguard_eval.errors import AttackError
 from photoguard_eval.pipeline import forecast as module
 from photoguard_eval.pipeline.forecast import forecast

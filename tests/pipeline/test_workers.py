@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from photoguard_eval.app.cli import main
+from photoguard_eval.app.main import main
 from photoguard_eval.errors import ModelError
 from photoguard_eval.pipeline import workers
 from photoguard_eval.pipeline.execution import Share

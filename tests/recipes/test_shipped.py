@@ -16,7 +16,10 @@ from recipes.emoji_scenes.quality import flip_looks, held_out_edits, places_foun
 
 MEBIBYTE = 2**20
 
-FOLDERS = sorted(path for path in resources.CHECKPOINTS.iterdir() if path.is_dir())
+FOLDERS = sorted(
+    (path for folder in resources.checkpoint_folders() for path in folder.iterdir() if (path / "README.md").is_file()),
+    key=lambda path: path.name,
+)
 DEFAULT = ("inpaint-a", "clip")
 INPAINTING = ("inpaint-a", "inpaint-b")
 
@@ -92,7 +95,7 @@ def test_the_kept_latents_carry_the_detail_and_the_budget_moves_them(name, model
     gain = encoder_gain(model.vae, font, 8, 50)
     assert gain["toward"] >= 0.5
     assert gain["noise"] <= 0.1
-    measured = json.loads((resources.CHECKPOINTS / name / "quality.json").read_text())
+    measured = json.loads((resources.embedded_checkpoints()[name] / "quality.json").read_text())
     assert round_trip_psnr(model.vae, font, 64) >= measured["round_trip_psnr"] - 1
 
 

@@ -44,9 +44,9 @@ def find_checkpoint(name_or_path: str, revision: str | None) -> Path:
 
 
 def _find_folder(name_or_path: str, revision: str | None) -> Path:
-    embedded = resources.embedded_checkpoints()
-    if name_or_path in embedded:
-        return embedded[name_or_path]
+    embedded = resources.embedded_checkpoint(name_or_path)
+    if embedded is not None:
+        return embedded
     path = Path(name_or_path)
     if name_or_path and path.is_dir():
         return path
@@ -57,7 +57,7 @@ def _find_folder(name_or_path: str, revision: str | None) -> Path:
     raise UnknownNameError(
         "model",
         name_or_path,
-        embedded,
+        resources.embedded_checkpoints(),
         "Or give a diffusers folder or a safetensors file that exists, or a hub id as owner/name.",
     )
 

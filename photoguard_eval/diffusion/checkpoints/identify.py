@@ -62,7 +62,7 @@ def identify_model(name_or_path: str, revision: str | None = None) -> ModelIdent
         ('inpainting', 64)
     """
     folder = find_checkpoint(name_or_path, revision)
-    digest = sha256_of_json([[str(path.relative_to(folder)), sha256_of_file(path)] for path in files_of(folder)])
+    digest = sha256_of_json([[name, sha256_of_file(path)] for name, path in files_of(folder).items()])
     unet, vae = read_config(folder, "unet"), read_config(folder, "vae")
     return ModelIdentity(
         name=_name_of(name_or_path),

@@ -18,6 +18,7 @@ from photoguard_eval.diffusion.checkpoints.folder import (
     read_json,
 )
 from photoguard_eval.diffusion.checkpoints.identify import DEFAULT_MODEL
+from photoguard_eval.diffusion.checkpoints.shared_weights import whole_component
 from photoguard_eval.diffusion.checkpoints.weights import components_of, variant_of
 from photoguard_eval.diffusion.compiling import compile_networks
 from photoguard_eval.diffusion.devices import dtype_of, require_device, require_instructions
@@ -139,15 +140,16 @@ def empty_is_zero(index: Mapping[str, Any]) -> bool:
 
 def _load_weights(model_class: Any, folder: Path, component: str, numbers: torch.dtype) -> Any:
     """Load a component, and refuse it if weights are missing: the libraries only warn, and leave random numbers."""
-    model, loaded = model_class.from_pretrained(
-        folder,
-        subfolder=component,
-        use_safetensors=True,
-        variant=variant_of(folder / component),
-        local_files_only=True,
-        dtype=numbers,
-        output_loading_info=True,
-    )
+    with whole_component(folder, component) as whole:
+        model, loaded = model_class.from_pretrained(
+            whole,
+            subfolder=component,
+            use_safetensors=True,
+            variant=variant_of(folder / component),
+            local_files_only=True,
+            dtype=numbers,
+            output_loading_info=True,
+        )
     missing = sorted(loaded["missing_keys"])
     if missing:
         raise ModelError(

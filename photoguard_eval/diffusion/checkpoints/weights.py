@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from photoguard_eval.diffusion.checkpoints.shared_weights import entries
 from photoguard_eval.errors import ModelError
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
@@ -51,7 +52,7 @@ def _takes_part(path: Path) -> bool:
 
 
 def _has(folder: Path, variant: str | None) -> bool:
-    return any(_is_of(path, variant) for path in folder.glob("*.safetensors"))
+    return any(path.suffix == ".safetensors" and _is_of(path, variant) for path in entries(folder))
 
 
 def _is_of(path: Path, variant: str | None) -> bool:
@@ -59,11 +60,10 @@ def _is_of(path: Path, variant: str | None) -> bool:
     return named.startswith(variant) if variant else not dot
 
 
-def files_of(folder: Path) -> list[Path]:
-    """Return the files that decide what the loaded model is, component by component."""
-    return sorted(
-        path for component in components_of(folder) for path in (folder / component).iterdir() if _takes_part(path)
-    )
+def files_of(folder: Path) -> dict[str, Path]:
+    """Return the files that decide what the loaded model is, component by component, by their names in the folder."""
+    found = {place: lies for component in components_of(folder) for place, lies in entries(folder / component).items()}
+    return {str(place.relative_to(folder)): found[place] for place in sorted(found) if _takes_part(place)}
 
 
 def refuse_pickles(folder: Path) -> None:

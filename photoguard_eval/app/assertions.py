@@ -1,0 +1,74 @@
+"""What the suite asserts: the paper's claims, and the thresholds of a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from photoguard_eval.analysis.claims import claim_id
+from photoguard_eval.results.outcomes import ClaimOutcome, GateReport, ThresholdOutcome
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Asserts the paper's claims."""
+
+    outcomes: dict[str, ClaimOutcome]
+
+    def require(self, claim: str, metric: str, editor: str) -> None:
+        """Assert a claim about a metric under an editor.
+
+        A claim that held in the baseline and no longer does fails, and so does one that the paper's own setting
+        contradicts. Another that never held is expected to fail, so it is counted neither as passed nor hidden.
+        """
+        outcome = self.outcomes.get(claim_id(claim, metric, editor))
+        if outcome is None:
+            pytest.skip("the run lacks the attacks that this claim compares, at one budget")
+        error = "" if outcome.standard_error is None else f" ± {outcome.standard_error:.4f} (standard error)"
+        measured = f"{outcome.statement}: {metric} under {editor}: margin {outcome.margin:+.4f}{error}"
+        if outcome.verdict == "not reproduced":
+            pytest.xfail(f"not reproduced: {measured}")
+        if outcome.verdict == "lost":
+            pytest.fail(f"It held in the baseline and no longer does. {measured}", pytrace=False)
+        if outcome.verdict == "refuted":
+            pytest.fail(f"This is the paper's own setting, and it does not hold. {measured}", pytrace=False)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Asserts that measured means stay within the baseline's tolerance."""
+
+    gate: GateReport
+
+    def require(self, attack: str, editor: str, names: Callable[[str], bool]) -> None:
+        """Assert the thresholds of an attack's row.
+
+        Args:
+            attack: The attack's label, or "original".
+            editor: The editor.
+            names: Tells which metrics to check.
+        """
+        stopped = [failure for failure in self.gate.failures if failure.attack == attack]
+        if stopped:
+            pytest.fail(f"{attack} was stopped: {stopped[0].error}", pytrace=False)
+        outcomes = [
+            outcome
+            for outcome in self.gate.thresholds
+            if (outcome.attack, outcome.editor) == (attack, editor) and names(outcome.metric)
+        ]
+        if not outcomes:
+            pytest.skip(f"no baseline for {attack} under {editor}; record one with --bless")
+        failed = [_describe(outcome) for outcome in outcomes if not outcome.passed]
+        if failed:
+            pytest.fail("\n".join(failed), pytrace=False)
+
+
+def _describe(outcome: ThresholdOutcome) -> str:
+    worse = {"above": "rose", "below": "fell", "either": "moved"}[outcome.side]
+    return (
+        f"{outcome.metric} of {outcome.attack} under {outcome.editor} {worse}: baseline {outcome.baseline:.4f}, "
+        f"measured {outcome.measured:.4f}, tolerance {outcome.tolerance:.4f} ({outcome.reason})"
+        f"{'; ' if outcome.cases else ''}{outcome.cases_text}"
+    )
