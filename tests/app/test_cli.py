@@ -134,7 +134,8 @@ def test_run_records_a_baseline_and_fails_against_one_that_it_does_not_keep(argu
     assert main(command) == 0
     assert "The gate passes" in capsys.readouterr().out
     for entry in data["thresholds"]:
-        entry["value"], entry["scores"] = entry["value"] - 20, [score - 20 for score in entry["scores"]]
+        if (entry["attack"], entry["metric"]) == ("encoder,steps=4", "psnr"):
+            entry["value"], entry["scores"] = entry["value"] - 20, [score - 20 for score in entry["scores"]]
     path.write_text(json.dumps(data))
     assert main(command) == 1
     assert "The gate fails" in capsys.readouterr().out

@@ -27,10 +27,10 @@ def run(options: argparse.Namespace) -> int:
     from photoguard_eval.reports import StoreImages, terminal_report, terminal_width, write_reports
 
     plan = build_plan(request_from(options))
-    require_writable(options.reports, "--reports")
     if options.baseline is not None and not options.bless:
         # Before the work, not after hours of it.
         read_baseline(options.baseline)
+    require_writable(options.reports, "--reports")
     store = Store(options.store)
     result, _ = evaluate(plan, store, Progress(quiet=options.quiet), OnFailure(options.fail_fast, options.debug))
     report, blessed = _gate(options, result)
