@@ -58,7 +58,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         ConfigurationError: If a file has an option that the command lacks.
         UnreadableFileError: If a file of options cannot be read.
     """
-    return build_parser().parse_args(_with_files(list(arguments)))
+    given = list(arguments)
+    position = _position_of_command(given)
+    name = "" if position is None else given[position]
+    return build_parser(name).parse_args(_with_files(given))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -81,7 +84,7 @@ def _require_gpu() -> None:
 def _with_files(arguments: list[str]) -> list[str]:
     """Put the options in files in the places of the files, for a command that reads them."""
     named = {command.name: command for command in COMMANDS if isinstance(command, Command) and command.reads_files}
-    position = next((number for number, text in enumerate(arguments) if not text.startswith("-")), None)
+    position = _position_of_command(arguments)
     if position is None or arguments[position] not in named:
         return arguments
     command = named[arguments[position]]
@@ -89,8 +92,16 @@ def _with_files(arguments: list[str]) -> list[str]:
     return [*arguments[: position + 1], *expand(arguments[position + 1 :], f"{PROGRAM} {command.name}", known)]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser with all commands."""
+def _position_of_command(arguments: list[str]) -> int | None:
+    return next((number for number, text in enumerate(arguments) if not text.startswith("-")), None)
+
+
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser with all commands.
+
+    Args:
+        chosen: The command that gets its options, which is faster than all of them; None for all.
+    """
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="The benchmark for image immunization: run attacks, compare edits, keep a leaderboard.",
@@ -101,8 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         if isinstance(command, CommandGroup):
             _add_group(commands, command)
-        else:
-            _add(commands, command)
+            continue
+        own = _add(commands, command)
+        if chosen in (None, command.name):
+            _add_options(own, command)
     return parser
 
 
@@ -110,13 +123,19 @@ def _add_group(commands: Any, group: CommandGroup) -> None:
     parser = commands.add_parser(group.name, help=group.description, description=group.description)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for command in group.commands:
-        _add(actions, command)
+        _add_options(_add(actions, command), command)
 
 
-def _add(commands: Any, command: Command) -> None:
+def _add(commands: Any, command: Command) -> argparse.ArgumentParser:
     epilog = "@FILE stands for the options in a file, one a line; pytest takes it too." if command.reads_files else None
-    parser = commands.add_parser(command.name, help=command.description, description=command.description, epilog=epilog)
-    for option in command.all_options:
-        destination = {} if option.positional else {"dest": option.destination}
-        parser.add_argument(*option.names, **destination, **option.keywords)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        command.name, help=command.description, description=command.description, epilog=epilog
+    )
     parser.set_defaults(chosen=command)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, command: Command) -> None:
+    for option in command.all_options:
+        destination: dict[str, Any] = {} if option.positional else {"dest": option.destination}
+        parser.add_argument(*option.names, **destination, **option.keywords)
