@@ -87,7 +87,6 @@ def build(
     without = {key: by_default.get(key, argument.default) for key, argument in known.items()}
     label = label or written(entry.name, {key: value for key, value in given.items() if value != without[key]})
     arguments = {key: _jsonable(value) for key, value in {**without, **given}.items()}
-    _require_recordable(kind, label, arguments)
     try:
         with exits_refused(), files_read() as read:
             instance = entry.factory(**{**by_default, **given})
@@ -97,6 +96,8 @@ def build(
     except BaseException as error:
         message = f"{kind.capitalize()} {entry.name!r} could not be built: {described(error)}."
         raise PluginError(message).at(own_frames(error, entry.factory.__module__)) from error
+    # Last, since a range that the class states says more of a value that is not finite.
+    _require_recordable(kind, label, arguments)
     return Plugin(
         name=entry.name,
         label=label,

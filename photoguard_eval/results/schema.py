@@ -86,10 +86,6 @@ class EvaluationResult(Frozen):
 
         Args:
             **axes: Values by the names of `RowId`'s fields.
-
-        Example:
-            >>> from photoguard_eval.results.files import read_result  # doctest: +SKIP
-            >>> read_result(path).select(attack="noise", editor="inpaint")  # doctest: +SKIP
         """
         return tuple(row for row in self.rows if all(getattr(row.id, axis) == value for axis, value in axes.items()))
 

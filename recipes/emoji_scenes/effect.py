@@ -22,7 +22,7 @@ def describe_effect(result: EvaluationResult) -> str:
     """Return a table: a row for each attack and editor, each metric's mean with its 95 % interval."""
     image_of = {case.id: case.image_id for case in result.cases}
     rows = []
-    for method in result.all_rows:
+    for method in result.rows:
         cells = [_cell(method, metric, image_of) for metric in METRICS]
         rows.append([method.editor, method.label, *cells])
     header = f"{result.model.name}, {result.dataset.name}, {result.preset}, n = {len(result.cases)}"
