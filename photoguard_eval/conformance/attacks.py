@@ -34,7 +34,7 @@ OTHER_SIZE = (64, 96)
 
 EDITING_STEPS = 4
 
-SHORT = {"steps": 2}
+SHORT = {"steps": 2, "trials": 1}
 """Arguments by which an attack is shortened that takes them and is given none."""
 
 
@@ -46,7 +46,7 @@ def check_attack(
     Under each editor that it supports it must return images within its budget, give the same bits for the same seeds
     whatever stands beside an image in the batch, and leave the model, torch and what it is given as they were. It must
     work at the sizes that it does not refuse, and keep its arguments under their names. An attack with an argument
-    `steps` takes two, unless it is given a number.
+    `steps` takes two, and one with `trials` one, unless it is given a number.
 
     Args:
         attack: A class, an instance or a spec.
