@@ -147,7 +147,7 @@ def _thresholds(result: EvaluationResult, metrics: Iterable[MetricInfo]) -> Iter
             rule, tolerance, side = tolerance_of(metric, metric.scale, row, summary.mean)
             scores = () if metric.kind == "distribution" else tuple(case.scores[metric.name] for case in row.cases)
             yield Threshold(
-                attack=row_name(row),
+                attack=row_name(row.id),
                 editor=row.editor,
                 metric=metric.name,
                 value=round(summary.mean, DECIMALS),

@@ -88,7 +88,9 @@ def check(result: EvaluationResult, path: Path | None = None) -> GateReport:
         thresholds=tuple(_check_thresholds(baseline, result, path)),
         failures=result.failures,
         ungated_metrics=tuple(info.label for info in gated_metrics(result) if info.plugin and info.name not in metrics),
-        ungated_attacks=tuple(name for name in dict.fromkeys(map(row_name, result.methods)) if name not in attacks),
+        ungated_attacks=tuple(
+            name for name in dict.fromkeys(row_name(row.id) for row in result.methods) if name not in attacks
+        ),
     )
 
 
@@ -151,7 +153,7 @@ def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) 
     recorded = {(entry.attack, entry.editor, entry.metric): entry for entry in baseline.thresholds}
     known_rows = {(entry.attack, entry.editor) for entry in baseline.thresholds}
     for measured in result.rows:
-        row = (row_name(measured), measured.editor)
+        row = (row_name(measured.id), measured.editor)
         if row not in known_rows:
             continue
         for metric in gated_metrics(result):

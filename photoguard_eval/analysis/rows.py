@@ -39,9 +39,9 @@ def is_of_the_preset(row: MethodResult) -> bool:
     return row.attack is None or (row.label == row.attack.name and row.id.budget == PAPER_BUDGET)
 
 
-def row_name(row: MethodResult) -> str:
+def row_name(row: RowId) -> str:
     """Return how baselines and the gate call a row: by its label, with what is not as the paper has it behind it."""
-    budget = f" at {row.id.budget}" if row.id.budget not in (None, PAPER_BUDGET) else ""
+    budget = f" at {row.budget}" if row.budget not in (None, PAPER_BUDGET) else ""
     purification = f", purified by {row.purification}" if row.purification else ""
     return f"{row.label}{budget}{purification}"
 

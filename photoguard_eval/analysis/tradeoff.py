@@ -8,7 +8,7 @@ from photoguard_eval.analysis.values import Value
 from photoguard_eval.results.rows import MethodResult, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
-IMPERCEPTIBILITY = "immunized_ssim"
+IMPERCEPTIBILITY = f"immunized_{PROTECTION}"
 """The metric by which the visibility of a perturbation is said."""
 
 

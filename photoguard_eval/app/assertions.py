@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from photoguard_eval.analysis.claims import claim_id
-from photoguard_eval.results.outcomes import ClaimOutcome, GateReport, ThresholdOutcome
+from photoguard_eval.analysis.rows import row_name
+from photoguard_eval.app.bench_run import BenchRun
+from photoguard_eval.results.facts import MetricInfo
+from photoguard_eval.results.outcomes import ClaimOutcome, ThresholdOutcome
+from photoguard_eval.results.rows import REFERENCES
 
 
 @dataclass(frozen=True)
@@ -36,27 +40,44 @@ class Claims:
             pytest.fail(f"This is the paper's own setting, and it does not hold. {measured}", pytrace=False)
 
 
+def compares_edits(metric: MetricInfo) -> bool:
+    """Tell whether a metric compares edits of immunized images with those of the originals."""
+    return metric.subject == "edit" and metric.kind != "prompt"
+
+
+def follows_prompt(metric: MetricInfo) -> bool:
+    """Tell whether a metric compares edits with their prompts."""
+    return metric.kind == "prompt"
+
+
+def is_of_immunized_images(metric: MetricInfo) -> bool:
+    """Tell whether a metric compares the immunized images themselves with the originals."""
+    return metric.subject == "immunized"
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """Asserts that measured means stay within the baseline's tolerance."""
 
-    gate: GateReport
+    run: BenchRun
 
-    def require(self, attack: str, editor: str, names: Callable[[str], bool]) -> None:
+    def require(self, attack: str, editor: str, concerns: Callable[[MetricInfo], bool]) -> None:
         """Assert the thresholds of an attack's row.
 
         Args:
-            attack: The attack's label, or "original".
+            attack: The attack's label, "original" or "re-roll".
             editor: The editor.
-            names: Tells which metrics to check.
+            concerns: Tells which metrics to check.
         """
-        stopped = [failure for failure in self.gate.failures if failure.attack == attack]
+        gate, metrics = self.run.gate, {metric.name: metric for metric in self.run.result.metrics}
+        stopped = [failure for failure in gate.failures if failure.attack == attack]
         if stopped:
             pytest.fail(f"{attack} was stopped: {stopped[0].error}", pytrace=False)
+        row = attack if attack in REFERENCES else row_name(self.run.row_id(attack, editor))
         outcomes = [
             outcome
-            for outcome in self.gate.thresholds
-            if (outcome.attack, outcome.editor) == (attack, editor) and names(outcome.metric)
+            for outcome in gate.thresholds
+            if (outcome.attack, outcome.editor) == (row, editor) and concerns(metrics[outcome.metric])
         ]
         if not outcomes:
             pytest.skip(f"no baseline for {attack} under {editor}; record one with --bless")

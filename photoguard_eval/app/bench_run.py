@@ -32,6 +32,7 @@ from photoguard_eval.pipeline.store import Store
 from photoguard_eval.pipeline.workers import evaluate
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.results.outcomes import GateReport
+from photoguard_eval.results.rows import MethodResult, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -82,6 +83,21 @@ class BenchRun:
     def editors(self) -> tuple[str, ...]:
         """The names of the plan's editors; none if the options are refused."""
         return tuple(self.plan.editors) if self._is_planned() else ()
+
+    def row_id(self, attack: str, editor: str) -> RowId:
+        """Return the row of the result that an attack of the plan has under an editor.
+
+        Args:
+            attack: Its label.
+            editor: The editor.
+        """
+        method = next(method for method in self.plan.methods if (method.label, method.editor) == (attack, editor))
+        return method.row_id(self.plan.model.name)
+
+    def row(self, attack: str, editor: str) -> MethodResult | None:
+        """Return that row; None if the attack was stopped."""
+        wanted = self.row_id(attack, editor)
+        return next((row for row in self.result.methods if row.id == wanted), None)
 
     def _is_planned(self) -> bool:
         if self.refused is None:

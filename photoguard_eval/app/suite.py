@@ -127,7 +127,7 @@ def claims(bench_run: BenchRun) -> Claims:
 @pytest.fixture(scope="session")
 def thresholds(bench_run: BenchRun) -> Thresholds:
     """The thresholds of the baseline."""
-    return Thresholds(bench_run.gate)
+    return Thresholds(bench_run)
 
 
 @pytest.hookimpl(trylast=True)

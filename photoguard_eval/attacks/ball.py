@@ -26,6 +26,17 @@ NEAR = 0.01
 """Of a level: two budgets of a run that lie closer are one that was written in two ways."""
 
 
+def budget_spec(norm: str, levels: float) -> str:
+    """Return the text of a budget that `Ball.parse` reads: "16/255", "l2 8/255".
+
+    Args:
+        norm: "linf" or "l2".
+        levels: The radius in levels of 1/255.
+    """
+    digits = f"{levels:.{DECIMALS}f}".rstrip("0").rstrip(".")
+    return f"{'' if norm == 'linf' else f'{norm} '}{digits}/{LEVELS}"
+
+
 def _number(text: str) -> float:
     numerator, slash, denominator = text.partition("/")
     return float(Fraction(numerator) / Fraction(denominator if slash else 1))
@@ -115,8 +126,7 @@ class Ball:
 
     def __str__(self) -> str:
         """Return the text that `parse` reads: "16/255", "l2 8/255"; no other budget has the same."""
-        levels = f"{self.levels:.{DECIMALS}f}".rstrip("0").rstrip(".")
-        return f"{'' if self.norm == 'linf' else f'{self.norm} '}{levels}/{LEVELS}"
+        return budget_spec(self.norm, self.levels)
 
     @property
     def levels(self) -> float:

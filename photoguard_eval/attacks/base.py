@@ -42,6 +42,7 @@ class Attack(ABC):
         is_floor: Whether it is what every attack has to beat.
         is_finished: Whether it stands for finished files, which are measured as they are; the images of all others are
             rounded, and what rounding carried over the budget is brought back.
+        axes: Parameters by which rows are told apart besides the label, which leaves them out.
         norms: The norms that it can work in; one that is made of others can work in theirs.
         former_arguments: What to write instead of arguments that it had before, by their names.
         sees_model: Whether it uses the weights of the model that edits.
@@ -64,6 +65,7 @@ class Attack(ABC):
     paper: ClassVar[str] = ""
     is_floor: ClassVar[bool] = False
     is_finished: ClassVar[bool] = False
+    axes: ClassVar[tuple[str, ...]] = ("budget",)
     norms: ClassVar[tuple[NormName, ...]] = ("linf", "l2")
     former_arguments: ClassVar[Mapping[str, str]] = {name: _BUDGET.format(name) for name in ("epsilon", "norm")}
     sees_model = True

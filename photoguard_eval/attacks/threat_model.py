@@ -73,8 +73,9 @@ class Declaration:
         Raises:
             ConfigurationError: If the attack cannot work in the budget's norm.
         """
-        self._require_norm(budget if self.budget is None else self.budget)
-        return ThreatModel(self.budget or budget, self.sees_model, self.sees_mask, self.sees_prompt)
+        budget = self.budget or budget
+        self._require_norm(budget)
+        return ThreatModel(budget, self.sees_model, self.sees_mask, self.sees_prompt)
 
     def _require_norm(self, budget: Ball) -> None:
         if budget.norm not in self.norms:

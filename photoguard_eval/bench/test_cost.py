@@ -13,7 +13,6 @@ from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.diffusion import CostMeter, LatentDiffusion
 from photoguard_eval.pipeline.execution import attack_batch
 from photoguard_eval.randomness import CaseGenerators
-from photoguard_eval.results.schema import EvaluationResult
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +54,12 @@ def test_immunize(benchmark: Any, bench_run: BenchRun, model: LatentDiffusion, a
     assert budget.size(finished.perturbation) <= budget.levels + 1e-3
 
 
-def test_gradient_evaluations_are_counted(
-    result: EvaluationResult, bench_run: BenchRun, attack: str, editor: str
-) -> None:
+def test_gradient_evaluations_are_counted(bench_run: BenchRun, attack: str, editor: str) -> None:
     """A row on the board shows as many gradient evaluations as its attack says that it takes.
 
     In float16 a gradient that overflows is taken again at a smaller scale of the loss; these are counted too.
     """
-    method = result.method(attack, editor)
+    method = bench_run.row(attack, editor)
     declared = next(plugin.instance.gradient_evaluations for plugin in bench_run.attacks if plugin.label == attack)
     if method is None or method.cost is None or not declared:
         pytest.skip("not an attack of a known number of gradients")

@@ -1,6 +1,6 @@
 """Section 4.1 and Appendix C.2: image variations guided by a prompt."""
 
-from photoguard_eval.app.assertions import Claims, Thresholds
+from photoguard_eval.app.assertions import Claims, Thresholds, compares_edits
 
 EDITOR = "img2img"
 
@@ -22,4 +22,4 @@ def test_diffusion_attack_beats_encoder_attack(claims: Claims, similarity_metric
 
 def test_protection_is_kept(thresholds: Thresholds, attack: str) -> None:
     """No attack protects less than when the baseline was recorded, and the noise floor has not moved."""
-    thresholds.require(attack, EDITOR, lambda metric: not metric.startswith(("immunized", "clip")))
+    thresholds.require(attack, EDITOR, compares_edits)

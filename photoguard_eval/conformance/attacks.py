@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch
 from photoguard_eval.attacks.harness import immunize
 from photoguard_eval.conformance.subjects import (
+    IDS,
+    PROMPTS,
+    SEEDS,
     Subject,
     other_global_randomness,
     pictures,
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from photoguard_eval.diffusion import LatentDiffusion
-
-SEEDS = (1, 2)
-IDS = ("first", "second")
-PROMPTS = ("a dog on a beach", "a red car")
 
 SIZE = (64, 64)
 OTHER_SIZE = (64, 96)

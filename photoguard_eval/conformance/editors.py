@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from photoguard_eval import resources
 from photoguard_eval.conformance.subjects import (
+    PROMPTS,
+    SEEDS,
     Subject,
     other_global_randomness,
     pictures,
@@ -21,8 +23,6 @@ from photoguard_eval.randomness import CaseGenerators
 if TYPE_CHECKING:
     import torch
 
-SEEDS = (1, 2)
-PROMPTS = ("a dog on a beach", "a red car")
 SIZE = (64, 64)
 
 SETTINGS = EditSettings(num_inference_steps=4)

@@ -6,7 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from photoguard_eval.conformance.subjects import Subject, other_global_randomness, pictures, right_half, subject_of
+from photoguard_eval.conformance.subjects import (
+    IDS,
+    PROMPTS,
+    Subject,
+    other_global_randomness,
+    pictures,
+    right_half,
+    subject_of,
+)
 from photoguard_eval.errors import MetricError
 from photoguard_eval.metrics import (
     METRICS,
@@ -19,9 +27,6 @@ from photoguard_eval.metrics import (
 
 if TYPE_CHECKING:
     import torch
-
-IDS = ("first", "second")
-PROMPTS = ("a dog on a beach", "a red car")
 
 SIDE = 64
 SET_SIZE = 24

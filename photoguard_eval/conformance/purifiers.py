@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.conformance.subjects import (
+    SEEDS,
     Subject,
     other_global_randomness,
     pictures,
@@ -16,8 +17,6 @@ from photoguard_eval.randomness import CaseGenerators
 
 if TYPE_CHECKING:
     import torch
-
-SEEDS = (1, 2)
 
 SIZES = ((64, 64), (48, 72))
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SEEDS = (1, 2)
+IDS = ("first", "second")
+PROMPTS = ("a dog on a beach", "a red car")
+"""Of the two pictures that a plug-in is checked on."""
+
 
 @dataclass(frozen=True)
 class Subject(Generic[T]):

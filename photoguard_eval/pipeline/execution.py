@@ -485,8 +485,8 @@ def _attack_info(attack: Plugin[Attack]) -> AttackInfo:
     instance, threat_model = attack.instance, attack.declared.within()
     return AttackInfo(
         name=attack.name,
-        label=attack.label,
-        title=instance.title or attack.label,
+        label=attack.row_label,
+        title=instance.title or attack.row_label,
         paper=instance.paper,
         arguments={**attack.arguments, **attack.inputs},
         source=attack.source,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from photoguard_eval import resources
-from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, EnsembleAttack, GradientAttack
+from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, Ball, EnsembleAttack, GradientAttack
 from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
 from photoguard_eval.diffusion import (
     EDITORS,
@@ -35,7 +35,8 @@ from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS, Preset, find_prese
 from photoguard_eval.pipeline.seeds import EditSeeds, choose_seeds, reroll_seed
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.randomness import require_seed
-from photoguard_eval.results.rows import ORIGINAL, REFERENCES, REROLL
+from photoguard_eval.results.facts import budget_levels
+from photoguard_eval.results.rows import ORIGINAL, OWN_SEEDS, REFERENCES, REROLL, Budget, RowId
 
 EMBEDDED_DATASET = "emoji-scenes"
 DEFAULT_DATASET = "photos"
@@ -167,6 +168,21 @@ class Method:
         if self.attack is not None:
             return self.attack.label
         return REROLL if self.rerolled else ORIGINAL
+
+    def row_id(self, model: str) -> RowId:
+        """Return what tells the row of the result from all others.
+
+        Args:
+            model: Name of the model that edits.
+        """
+        threat_model = self.attack.declared.within() if self.attack else None
+        return RowId(
+            attack=self.attack.row_label if self.attack else None,
+            budget=Budget(norm=threat_model.norm, levels=budget_levels(threat_model.epsilon)) if threat_model else None,
+            editor=self.editor,
+            model=model,
+            seeds=REROLL if self.rerolled else OWN_SEEDS,
+        )
 
     @property
     def cells(self) -> tuple[ImmunizeCell | EditCell, ...]:
@@ -310,13 +326,13 @@ def edits_of_originals(plan: Plan, editor: str, seed: int) -> Method:
 
 
 def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack], ...]:
-    """Build the attacks that specs name, with a preset's defaults; a spec given twice counts once.
+    """Build the attacks that specs name, with a preset's defaults; two specs of one row count once.
 
     Raises:
         DuplicateNameError: If two different attacks have the same label, or one that of a row of unprotected images.
         ConfigurationError: If there is none.
     """
-    attacks: dict[str, Plugin[Attack]] = {}
+    attacks: dict[tuple[str, Ball], Plugin[Attack]] = {}
     for spec in specs:
         plugin = create_attack(spec, preset)
         if plugin.label in REFERENCES:
@@ -324,7 +340,7 @@ def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack]
                 f"The attack of {plugin.source} is named {plugin.label!r}, as a row of unprotected images is. "
                 "Rename it."
             )
-        other = attacks.setdefault(plugin.label, plugin)
+        other = attacks.setdefault((plugin.row_label, plugin.declared.within().budget), plugin)
         if (other.source, other.fingerprint) != (plugin.source, plugin.fingerprint):
             raise DuplicateNameError(
                 f"Two attacks are named {plugin.label!r}: of {other.source} and of {plugin.source}. Rename one of them."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
@@ -44,6 +44,12 @@ class Entry(Generic[T]):
         name: str = self.factory.name  # type: ignore[attr-defined]
         return name
 
+    @property
+    def axes(self) -> Collection[str]:
+        """Arguments that tell rows apart besides the label."""
+        axes: Collection[str] = getattr(self.factory, "axes", ())
+        return axes
+
 
 def build(
     kind: str,
@@ -51,7 +57,7 @@ def build(
     chosen: Mapping[str, Any],
     defaults: Mapping[str, Any],
     declare: Callable[[T], Any] | None = None,
-    label: str = "",
+    labels: tuple[str, str] | None = None,
 ) -> Plugin[T]:
     """Build a plug-in.
 
@@ -61,8 +67,8 @@ def build(
         chosen: Arguments as text or values.
         defaults: Arguments to use where none are chosen, as far as the constructor takes them.
         declare: Returns what the plug-in declares.
-        label: What it is called; by default its name and those of the chosen arguments that differ from what it takes
-            without them.
+        labels: `Plugin.label` and `Plugin.row_label`; by default its name and those of the chosen arguments that
+            differ from what it takes without them.
 
     Raises:
         UnknownNameError: If no argument has one of the chosen names.
@@ -85,7 +91,11 @@ def build(
             f"{kind.capitalize()} {entry.name!r} needs {', '.join(missing)}; write {entry.name},{missing[0]}=…"
         )
     without = {key: by_default.get(key, argument.default) for key, argument in known.items()}
-    label = label or written(entry.name, {key: value for key, value in given.items() if value != without[key]})
+    if labels is None:
+        changed = {key: value for key, value in given.items() if value != without[key]}
+        kept = {key: value for key, value in changed.items() if key not in entry.axes}
+        labels = written(entry.name, changed), written(entry.name, kept)
+    label, row_label = labels
     arguments = {key: _jsonable(value) for key, value in {**without, **given}.items()}
     try:
         with exits_refused(), files_read() as read:
@@ -101,6 +111,7 @@ def build(
     return Plugin(
         name=entry.name,
         label=label,
+        row_label=row_label,
         arguments=arguments,
         inputs=_inputs_of(instance, {**without, **given}, read),
         source=entry.source,

@@ -17,7 +17,8 @@ class Plugin(Generic[T]):
 
     Attributes:
         name: The name the class gives itself.
-        label: Its name and the arguments that were given, as a spec: the plug-in's name on the board.
+        label: Its name and the arguments that were given, as a spec: no other plug-in of a run has the same.
+        row_label: What its rows are called: the label without the arguments that a row has an axis of its own for.
         arguments: Every argument of the constructor, defaults included, as JSON values.
         inputs: Hashes of the files that it reads, by what they are: arguments that are files, those that its attribute
             `inputs` names, and those of its folder that it opened when it was imported or built.
@@ -33,6 +34,7 @@ class Plugin(Generic[T]):
 
     name: str
     label: str
+    row_label: str
     arguments: dict[str, Any]
     inputs: dict[str, str]
     source: str

@@ -154,7 +154,9 @@ class Registry(Generic[T]):
     def _create_named(self, text: str, defaults: Mapping[str, Any]) -> Plugin[T]:
         spec = parse(text)
         entry, implied = self._named(spec.name)
-        label = text if implied else ",".join([entry.name, *spec.pairs])
+        called = spec.name if implied else entry.name
+        kept = [pair for key, pair in zip(spec.arguments, spec.pairs, strict=True) if key not in entry.axes]
+        labels = ",".join([called, *spec.pairs]), ",".join([called, *kept])
         given = dict(spec.arguments)
         presets = getattr(entry.factory, "presets", {})
         chosen: Mapping[str, Any] = {}
@@ -163,7 +165,7 @@ class Registry(Generic[T]):
             if preset not in presets:
                 raise UnknownNameError(f"preset of {self.kind} {spec.name!r}", preset, presets)
             chosen = presets[preset]
-        return build(self.kind, entry, {**chosen, **implied, **given}, defaults, self._declare, label)
+        return build(self.kind, entry, {**chosen, **implied, **given}, defaults, self._declare, labels)
 
     def _given(self, plugin: type[T] | T) -> Entry[T]:
         """Return the entry of a class, or of the class of an instance, that was given and not named."""

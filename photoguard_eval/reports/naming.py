@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from photoguard_eval.attacks.norms import NORMS
 from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.results.facts import MetricInfo, ThreatModelInfo, budget_levels
@@ -66,7 +67,7 @@ def budget_text(budget: Budget | ThreatModel | ThreatModelInfo) -> str:
 
 
 def _norm_text(budget: Budget | ThreatModel | ThreatModelInfo) -> str:
-    return "ℓ∞" if budget.norm == "linf" else "ℓ2"
+    return NORMS[budget.norm].symbol
 
 
 def levels_text(levels: float) -> str:

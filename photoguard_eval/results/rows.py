@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from photoguard_eval.attacks.ball import budget_spec
 from photoguard_eval.results.facts import AttackInfo, budget_levels
 from photoguard_eval.results.fields import Amount, Frozen, Number, PositiveCount, Text
 
@@ -37,7 +38,7 @@ class Budget(Frozen):
 
     def __str__(self) -> str:
         """Return such as "16/255", or "l2 16/255"."""
-        return f"{'' if self.norm == 'linf' else 'l2 '}{self.levels:g}/255"
+        return budget_spec(self.norm, self.levels)
 
 
 class Purification(Frozen):

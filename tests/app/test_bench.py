@@ -117,6 +117,16 @@ def test_bless_records_and_shows_the_difference(bench, tmp_path):
     assert json.loads(path.read_text())["conditions"]["preset"] == "smoke"
 
 
+def test_each_budget_of_an_attack_is_held_to_its_own_thresholds(bench, tmp_path):
+    attacks, baseline = ("noise", "noise,budget=8/255"), tmp_path / "of-two-budgets.json"
+    assert bench("--bless", "--baseline", baseline, attacks=attacks).returncode == 0
+    gated = {entry["attack"] for entry in json.loads(baseline.read_text())["thresholds"]}
+    assert gated == {"original", "re-roll", "noise", "noise at 8/255"}
+    done = bench("--baseline", baseline, "-rs", attacks=attacks)
+    assert done.returncode == 0, done.stdout
+    assert "no baseline for noise" not in done.stdout
+
+
 def test_an_attack_over_its_budget_fails_its_own_tests_alone(bench, baseline, tmp_path):
     (tmp_path / "bad.py").write_text(
         "from photoguard_eval import Attack\nclass Bad(Attack):\n    name = 'bad'\n"

@@ -199,6 +199,22 @@ def test_a_spec_given_twice_counts_once(make_request):
     assert [attack.label for attack in plan.attacks] == ["noise"]
 
 
+def test_a_budget_of_an_attack_s_own_is_an_axis_of_its_rows_and_no_part_of_their_name(make_request):
+    plan = build_plan(make_request(attacks=("noise", "noise,budget=8/255", "encoder,steps=2,budget=8/255")))
+    assert [attack.label for attack in plan.attacks] == ["noise", "noise,budget=8/255", "encoder,steps=2,budget=8/255"]
+    rows = [method.row_id("tiny") for method in plan.methods if method.attack and method.editor == "inpaint"]
+    assert [(row.attack, str(row.budget)) for row in rows] == [
+        ("noise", "16/255"),
+        ("noise", "8/255"),
+        ("encoder,steps=2", "8/255"),
+    ]
+
+
+def test_the_same_budget_written_twice_counts_once(make_request):
+    plan = build_plan(make_request(attacks=("noise", "noise,budget=16/255", "noise,budget=0.0627451")))
+    assert [attack.label for attack in plan.attacks] == ["noise"]
+
+
 def test_two_attacks_of_one_label_are_refused(make_request, tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.py").write_text(

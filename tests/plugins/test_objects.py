@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from photoguard_eval.attacks import ATTACKS, Ball, EncoderAttack
 from photoguard_eval.errors import ConfigurationError, PluginError
 from photoguard_eval.plugins.registry import Registry
 from photoguard_eval.purifiers import PURIFIERS, BlurPurifier
@@ -58,8 +59,15 @@ def test_an_object_is_labelled_as_a_spec_would_be(tools, given, label):
 def test_an_object_and_its_spec_are_the_same_plug_in(tools):
     tools.register(Keeping)
     named, given = tools.create("keeping,size=3,weight=1"), tools.create(Keeping(size=3, weight=1))
-    assert dataclasses.replace(given, instance=None, label="") == dataclasses.replace(named, instance=None, label="")
+    texts = {"instance": None, "label": "", "row_label": ""}
+    assert dataclasses.replace(given, **texts) == dataclasses.replace(named, **texts)
     assert tools.create(given.label).arguments == given.arguments
+
+
+def test_a_row_is_called_by_the_label_without_what_has_an_axis_of_its_own():
+    given = [EncoderAttack(steps=2, budget=Ball.parse("8/255")), "encoder,budget=8/255,steps=2", "encoder,steps=2"]
+    assert {ATTACKS.create(one).row_label for one in given} == {"encoder,steps=2"}
+    assert ["budget=8/255" in ATTACKS.create(one).label for one in given] == [True, True, False]
 
 
 def test_defaults_of_a_preset_are_for_classes_and_not_for_instances(tools):
