@@ -29,7 +29,7 @@ from photoguard_eval.attacks import GradientAttack, NoiseAttack
 from photoguard_eval.diffusion import Editor
 from photoguard_eval.metrics.base import DistributionMetric, PairwiseMetric, PromptMetric
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
-from photoguard_eval.pipeline.plan import EvaluationRequest
+from photoguard_eval.pipeline.request import EvaluationRequest
 
 WORK = (
     (GradientAttack, "perturb"),

@@ -113,6 +113,29 @@ class BaselineError(PhotoguardError):
     """A baseline is missing, of another schema, or lacks what the gate has to compare."""
 
 
+class _ElsewhereError(Exception):
+    """What led to an error in another process: its traceback, as text."""
+
+
+def rebuilt(name: str, message: str, traceback: str, otherwise: type[PhotoguardError]) -> PhotoguardError:
+    """Return an error that another process raised.
+
+    Args:
+        name: Of its class.
+        message: Its message.
+        traceback: What led to it, as text.
+        otherwise: Its class, if this module has none of that name.
+    """
+    kind = globals().get(name)
+    if not (isinstance(kind, type) and issubclass(kind, PhotoguardError)):
+        kind = otherwise
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    if traceback:
+        error.__cause__ = _ElsewhereError(f"in another process\n{traceback}")
+    return error
+
+
 def described(error: BaseException) -> str:
     """Return the class and the message of an error that a plug-in raised, as text that can be shown."""
     message = message_of(error)

@@ -8,9 +8,10 @@ import pytest
 
 from photoguard_eval import resources
 from photoguard_eval.metrics import hub
-from photoguard_eval.pipeline.execution import Evaluation
-from photoguard_eval.pipeline.plan import EvaluationRequest, build_plan
+from photoguard_eval.pipeline.evaluation import Evaluation
+from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.progress import Progress
+from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.reports.render.terminal import DEFAULT_WIDTH
 

@@ -12,7 +12,7 @@ MODULES = (
     "photoguard_eval.diffusion",
     "photoguard_eval.metrics",
     "photoguard_eval.pipeline.plan",
-    "photoguard_eval.pipeline.execution",
+    "photoguard_eval.pipeline.evaluation",
     "photoguard_eval.analysis.gate",
     "photoguard_eval.reports",
     "photoguard_eval.app.main",

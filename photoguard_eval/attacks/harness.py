@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from photoguard_eval.errors import (
     described,
     message_of,
 )
-from photoguard_eval.images.arrays import decode_png, encode_png, to_8bit
+from photoguard_eval.images.arrays import decode_png, encode_png, not_finite, to_8bit
 from photoguard_eval.plugins.tracebacks import own_frames
 
 if TYPE_CHECKING:
@@ -76,6 +77,23 @@ def immunize(
         BudgetExceededError: If an image is outside of the budget; the message names it and the excess.
     """
     declared = declared or declaration_of(attack)
+    images = perturb(attack, model, batch, generators, meter, declared)
+    return seal(attack, declared.within(batch.budget).budget, batch.images.cpu(), images.float().cpu(), batch.ids)
+
+
+def perturb(
+    attack: Attack,
+    model: LatentDiffusion,
+    batch: AttackBatch,
+    generators: CaseGenerators,
+    meter: CostMeter,
+    declared: Declaration,
+) -> torch.Tensor:
+    """Run an attack on a batch; see `immunize`, whose first half this is.
+
+    Returns:
+        What the attack returned: images of the batch's shape. Their budget is not checked.
+    """
     threat_model = declared.within(batch.budget)
     seen = replace(batch, budget=threat_model.budget).seen_by(threat_model)
     if threat_model.sees_mask and batch.editor.reads_mask:
@@ -85,9 +103,34 @@ def immunize(
     if not meter.intact:
         raise InterferenceError(f"The attack {attack.name!r} removed the hooks that count its cost. Leave them there.")
     _require_images(attack, images, batch)
+    return images
+
+
+def seal(
+    attack: Attack, budget: Ball, originals: torch.Tensor, images: torch.Tensor, names: Sequence[str]
+) -> list[Immunized]:
+    """Check the budget of perturbed images, round them, and measure the files that are saved.
+
+    Args:
+        attack: Whose images they are; nothing of it is run.
+        budget: The attack's own, or the run's.
+        originals: Shape (N, 3, H, W), on the processor.
+        images: The same shape, perturbed, float32.
+        names: A name for each.
+
+    Returns:
+        One finished image for each.
+
+    Raises:
+        AttackError: If an image is not finite.
+        BudgetExceededError: If an image is outside of the budget; the message names it and the excess.
+    """
+    unsound = not_finite(images, names)
+    if unsound:
+        raise AttackError(f"The attack {attack.name!r} returned NaN or infinite values for {unsound[0]}.")
     return [
-        _finish(attack, threat_model.budget, original, immunized, name)
-        for original, immunized, name in zip(batch.images.cpu(), images.float().cpu(), batch.ids, strict=True)
+        _finish(attack, budget, original, immunized, name)
+        for original, immunized, name in zip(originals, images, names, strict=True)
     ]
 
 
@@ -141,9 +184,6 @@ def _require_images(attack: Attack, images: torch.Tensor, batch: AttackBatch) ->
         raise AttackError(
             f"The attack {attack.name!r} returned {got}; expected a floating-point tensor of shape {expected}."
         )
-    for image, name in zip(images, batch.ids, strict=True):
-        if not torch.isfinite(image).all():
-            raise AttackError(f"The attack {attack.name!r} returned NaN or infinite values for {name}.")
 
 
 def _finish(attack: Attack, budget: Ball, original: torch.Tensor, immunized: torch.Tensor, name: str) -> Immunized:

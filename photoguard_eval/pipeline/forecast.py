@@ -7,23 +7,29 @@ of steps, so the peak of the measurement is that of the run.
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from photoguard_eval.attacks import Attack, EnsembleAttack, GradientAttack
-from photoguard_eval.diffusion import peak_memory_mib
-from photoguard_eval.errors import AttackError
-from photoguard_eval.pipeline.execution import Evaluation
-from photoguard_eval.pipeline.plan import EditCell, ImmunizeCell, Method, Plan, PlannedEditor
+from photoguard_eval.attacks import Attack, EnsembleAttack
+from photoguard_eval.diffusion import EditSettings, peak_memory_mib
+from photoguard_eval.errors import ModelError, rebuilt
+from photoguard_eval.pipeline.assemble import Assembly
+from photoguard_eval.pipeline.batching import Batch, cut
+from photoguard_eval.pipeline.evaluation import Evaluation
+from photoguard_eval.pipeline.plan import Plan
 from photoguard_eval.pipeline.progress import Progress
+from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
 from photoguard_eval.pipeline.scoring import Scorer
+from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.store import Store
+from photoguard_eval.pipeline.work import Failed, Outcome
+from photoguard_eval.pipeline.worker import Worker
 
 FEW, MORE = 1, 3
 """Steps of the two measurements."""
@@ -106,85 +112,135 @@ class _Meter:
 
 
 def _measure(plan: Plan, store: Store, folder: Path, progress: Progress, meter: _Meter) -> list[StageForecast]:
-    evaluation = Evaluation(_shortened(plan, FEW), Store(folder / "first"), Progress(quiet=True))
-    stages = [StageForecast("load", plan.model.name, "", 0, meter.seconds(lambda: evaluation.model))]
-    progress.say("Measuring one batch of every row.")
-    # What is computed once, and what libraries do at their first call, is behind us after this.
-    first = _run(evaluation, meter)
-    few, more = (
-        _run(replace(evaluation, plan=_shortened(plan, steps), store=Store(folder / f"{steps} steps")), meter)
-        for steps in (FEW, MORE)
-    )
+    worker = Worker(plan.session)
+    shortest = _shortened(plan, FEW)
+    with closing(worker):
+        seconds = meter.seconds(lambda: _prepared(plan, worker))
+        stages = [StageForecast("load", plan.model.name, "", 0, seconds)]
+        progress.say("Measuring one batch of every row.")
+        # What is computed once, and what libraries do at their first call, is behind us after this.
+        first = _Measurement(shortest, FEW, Store(folder / "first"), worker, meter).run()
+        few, more = (
+            _Measurement(_shortened(plan, steps), steps, Store(folder / f"{steps} steps"), worker, meter).run()
+            for steps in (FEW, MORE)
+        )
     if plan.request.compiled:
         loaded = stages[0]
         stages[0] = replace(loaded, seconds=loaded.seconds + max(0.0, _total(first) - _total(few)))
-    methods = plan.all_methods
     names: tuple[StageName, ...] = ("immunize", "edit", "score")
     for name in names:
-        for method, short, long in zip(methods, few, more, strict=True):
-            cells = method.immunize if name == "immunize" else method.edits
-            images = len(cells) if name == "score" else _lacking(store, cells)
+        for row, short, long in zip(plan.rows, few, more, strict=True):
+            tasks = row.immunize if name == "immunize" else row.edits
+            images = len(tasks) if name == "score" else _lacking(store, tasks)
             if images:
-                each = _extrapolated(name, method, plan, short[name], long[name]) / min(
-                    plan.request.batch_size, len(cells)
+                each = _extrapolated(name, row, plan, short[name], long[name]) / min(
+                    plan.request.batch_size, len(tasks)
                 )
-                stages.append(StageForecast(name, method.label, method.editor, images, images * each))
+                stages.append(StageForecast(name, row.label, row.editor, images, images * each))
     return stages
 
 
-def _run(evaluation: Evaluation, meter: _Meter) -> list[dict[StageName, float]]:
-    """Run a plan stage by stage, and return for each of its rows what the stages took, in seconds."""
-    methods = evaluation.plan.all_methods
-    immunized = [meter.seconds(partial(evaluation.immunize, method)) for method in methods]
-    if evaluation.failures:
-        stopped = evaluation.failures[0]
-        raise AttackError(f"{stopped.attack}: {stopped.error}")
-    edited = [meter.seconds(partial(evaluation.edit, method)) for method in methods]
-    scorer = Scorer(evaluation.plan, evaluation.store)
-    scored = [meter.seconds(partial(evaluation.score, scorer, method)) for method in methods]
-    return [
-        {"immunize": first, "edit": second, "score": third}
-        for first, second, third in zip(immunized, edited, scored, strict=True)
-    ]
+def _prepared(plan: Plan, worker: Worker) -> None:
+    rows = [(row.label, row.editor) for row in plan.rows if row.attack is not None]
+    worker.prepare(rows, {case.size() for case in plan.cases})
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """One batch of every row of a shortened plan, stage by stage."""
+
+    plan: Plan
+    steps: int
+    store: Store
+    worker: Worker
+    meter: _Meter
+
+    def run(self) -> list[dict[StageName, float]]:
+        """Return for each of the rows what the stages took, in seconds."""
+        rows, assembly = self.plan.rows, Assembly(self.plan, self.store, Progress(quiet=True))
+        immunized = [self.meter.seconds(partial(self._immunize, row)) for row in rows]
+        edited = [self.meter.seconds(partial(self._edit, row)) for row in rows]
+        scorer = Scorer(self.plan, self.store)
+        scored = [self.meter.seconds(partial(assembly.score, scorer, row)) for row in rows]
+        return [
+            {"immunize": first, "edit": second, "score": third}
+            for first, second, third in zip(immunized, edited, scored, strict=True)
+        ]
+
+    def _immunize(self, row: Row) -> None:
+        for batch in cut(row, "immunize", len(row.immunize) or 1, self.plan.request.batch_size):
+            inputs = [task.inputs for task in batch.tasks if isinstance(task, ImmunizeTask)]
+            work = replace(immunize.gather(inputs, batch.at_once), steps=self.steps)
+            self._keep(batch, self.worker.perform(work))
+
+    def _edit(self, row: Row) -> None:
+        for batch in cut(row, "edit", len(row.edits), self.plan.request.batch_size):
+            inputs = [task.inputs for task in batch.tasks if isinstance(task, EditTask)]
+            images = [self.store.image(key) or b"" for key in batch.needs]
+            self._keep(batch, self.worker.perform(edit.gather(inputs, images)))
+
+    def _keep(self, batch: Batch, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            text = f"{batch.row.label}: {outcome.message}" if outcome.kind == "attack" else outcome.message
+            raise rebuilt(outcome.error, text, outcome.traceback, ModelError).at(outcome.frames)
+        for task, artifact in zip(batch.tasks, outcome.artifacts, strict=True):
+            self.store.put_image(task.key, artifact.png, artifact.facts)
 
 
 def _total(rows: Sequence[Mapping[StageName, float]]) -> float:
     return sum(seconds for row in rows for seconds in row.values())
 
 
-def _extrapolated(name: StageName, method: Method, plan: Plan, few: float, more: float) -> float:
+def _extrapolated(name: StageName, row: Row, plan: Plan, few: float, more: float) -> float:
     """Return what a batch takes with all of its steps, where two measurements differ in their number."""
     if name == "score":
         return more
     if name == "edit":
-        planned = plan.editors[method.editor]
+        planned = plan.editors[row.editor]
         whole = planned.plugin.instance.executed_steps(planned.settings)
     else:
-        assert method.attack is not None
-        whole = _steps(method.attack.instance)
+        assert row.attack is not None
+        whole = _steps(row.attack.instance)
     return more + (more - few) / (MORE - FEW) * max(0, whole - MORE)
 
 
 def _shortened(plan: Plan, steps: int) -> Plan:
-    """Return the plan of one batch of every row, with so many steps of attacks and edits."""
+    """Return the plan of one batch of every row, with so many steps of the edits."""
+    count = plan.request.batch_size
 
-    def cut(method: Method) -> Method:
-        attack = method.attack and replace(method.attack, instance=_with_steps(method.attack.instance, steps))
-        count = plan.request.batch_size
-        return replace(method, attack=attack, immunize=method.immunize[:count], edits=method.edits[:count])
-
-    def shortened(planned: PlannedEditor) -> PlannedEditor:
+    def settings_of(name: str) -> EditSettings:
+        planned = plan.editors[name]
         editor, settings = planned.plugin.instance, planned.settings
         if editor.executed_steps(settings) <= steps:
-            return planned
-        return replace(planned, settings=settings.changed(num_inference_steps=editor.schedule_length(steps, settings)))
+            return settings
+        return settings.changed(num_inference_steps=editor.schedule_length(steps, settings))
+
+    def cut_short(row: Row) -> Row:
+        settings = settings_of(row.editor)
+        immunized: dict[str, ImmunizeTask] = {}
+        for task in row.immunize:
+            editing = replace(task.inputs.editing, settings=settings)
+            immunized[task.key] = replace(task, inputs=replace(task.inputs, editing=editing))
+        edits = [
+            replace(
+                task,
+                inputs=replace(
+                    task.inputs,
+                    editing=replace(task.inputs.editing, settings=settings),
+                    immunized=immunized[task.immunized].key if task.immunized else "",
+                ),
+            )
+            for task in row.edits
+            if not task.immunized or task.immunized in list(immunized)[:count]
+        ]
+        return replace(row, immunize=tuple(immunized.values())[:count], edits=tuple(edits)[:count])
 
     return replace(
         plan,
-        editors={name: shortened(planned) for name, planned in plan.editors.items()},
-        originals=tuple(cut(method) for method in plan.originals),
-        rerolls=tuple(cut(method) for method in plan.rerolls),
-        methods=tuple(cut(method) for method in plan.methods),
+        editors={name: replace(planned, settings=settings_of(name)) for name, planned in plan.editors.items()},
+        originals=tuple(cut_short(row) for row in plan.originals),
+        rerolls=tuple(cut_short(row) for row in plan.rerolls),
+        methods=tuple(cut_short(row) for row in plan.methods),
     )
 
 
@@ -192,17 +248,9 @@ def _steps(attack: Attack) -> int:
     """Return the gradient steps of an attack, of its longest member for several; 0 for one that takes none."""
     if isinstance(attack, EnsembleAttack):
         return max(_steps(member.instance) for member in attack.members)
-    return attack.steps if isinstance(attack, GradientAttack) else 0
+    steps = getattr(attack, "steps", 0)
+    return steps if isinstance(steps, int) else 0
 
 
-def _with_steps(attack: Attack, steps: int) -> Attack:
-    shorter = copy.copy(attack)
-    if isinstance(shorter, EnsembleAttack):
-        shorter.members = [replace(member, instance=_with_steps(member.instance, steps)) for member in shorter.members]
-    elif isinstance(shorter, GradientAttack):
-        shorter.steps = min(steps, shorter.steps)
-    return shorter
-
-
-def _lacking(store: Store, cells: Sequence[ImmunizeCell] | Sequence[EditCell]) -> int:
-    return sum(store.image(cell.key, cell.facts) is None for cell in cells)
+def _lacking(store: Store, tasks: Sequence[ImmunizeTask] | Sequence[EditTask]) -> int:
+    return sum(store.image(task.key, task.facts) is None for task in tasks)

@@ -1,29 +1,25 @@
-"""Immunizing one's own images: one file, or a folder of them that is gone on with where it stopped."""
+"""Immunizing one's own images: one file, or a folder of them; an interrupted run resumes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from photoguard_eval.attacks import Attack, AttackBatch
-from photoguard_eval.attacks.harness import immunize
-from photoguard_eval.diffusion import CostMeter
-from photoguard_eval.errors import StoreError
+from photoguard_eval.attacks import Attack
+from photoguard_eval.errors import ModelError, StoreError, rebuilt
 from photoguard_eval.files import remove_stale_temporaries, sha256_of_bytes, sha256_of_file, write_atomically
 from photoguard_eval.images.arrays import require_multiple
 from photoguard_eval.images.masks import require_latent_mask
-from photoguard_eval.pipeline.inputs import Editing, ImmunizeInputs
+from photoguard_eval.pipeline.artifacts import ImmunizedFacts
 from photoguard_eval.pipeline.photographs import Photograph
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.records import Facts, Records
-from photoguard_eval.plugins.file_reads import files_read
+from photoguard_eval.pipeline.steps.immunize import ImmunizeInputs, gather
+from photoguard_eval.pipeline.steps.keys import Editing
+from photoguard_eval.pipeline.work import Failed
+from photoguard_eval.pipeline.worker import Worker
 from photoguard_eval.plugins.registry import Plugin
-from photoguard_eval.randomness import CaseGenerators
-
-if TYPE_CHECKING:
-    from photoguard_eval.diffusion import LatentDiffusion
 
 AT_ONCE_ON_PROCESSOR = 12
 """Edits of an image that run at once there, for attacks that repeat them; on a GPU one edit of an image fills it."""
@@ -47,21 +43,22 @@ class Recipe:
 
     def inputs(self, photograph: Photograph) -> ImmunizeInputs:
         """Return what the immunized image depends on."""
+        image, mask = photograph.files()
         return ImmunizeInputs(
-            self.attack,
-            self.editing,
-            photograph.name,
-            sha256_of_file(photograph.image),
-            photograph.mask_sha256(),
-            self.prompt or "",
-            self.seed,
+            attack=self.attack,
+            editing=self.editing,
+            name=photograph.name,
+            image=image,
+            mask=mask,
+            prompt=self.prompt or "",
+            run_seed=self.seed,
         )
 
 
 def immunize_photographs(
     photographs: Sequence[Photograph],
     recipe: Recipe,
-    model: LatentDiffusion,
+    worker: Worker,
     progress: Progress,
     folder: Path | None = None,
 ) -> list[Facts]:
@@ -72,7 +69,7 @@ def immunize_photographs(
     Args:
         photographs: The images.
         recipe: How.
-        model: The model of the recipe.
+        worker: Has the model and the attack of the recipe.
         progress: Where to report.
         folder: The folder of the outputs, in which a record is kept: images that are finished already by the same
             recipe are left as they are. None for an image of its own, which replaces what is there.
@@ -85,13 +82,14 @@ def immunize_photographs(
             fails. What was finished before stays, and the same call goes on.
     """
     sizes = set()
+    prepared = worker.prepare([], [])
     for photograph in photographs:
         image, mask = photograph.read()
-        require_multiple(image, model.size_multiple, str(photograph.image))
+        require_multiple(image, prepared.size_multiple, str(photograph.image))
         if mask is not None:
-            require_latent_mask(mask, model.downscale_factor, str(photograph.mask))
+            require_latent_mask(mask, prepared.downscale_factor, str(photograph.mask))
         sizes.add((image.shape[-2], image.shape[-1]))
-    recipe.attack.instance.require_support(model, recipe.editing.editor.instance, sizes)
+    worker.prepare([(recipe.attack.label, recipe.editing.editor.name)], sizes)
     records = None if folder is None else Records(folder)
     inputs = {photograph.name: recipe.inputs(photograph) for photograph in photographs}
     keys = {name: its.key for name, its in inputs.items()}
@@ -110,9 +108,8 @@ def immunize_photographs(
     warned: list[str] = []
     with progress.stage(f"{recipe.attack.label}: immunize", len(todo)) as stage:
         for photograph in todo:
-            with files_read() as read:
-                facts = _immunize_one(photograph, inputs[photograph.name], model)
-            for warning in recipe.attack.undeclared(read):
+            facts, warnings = _immunize_one(photograph, inputs[photograph.name], worker)
+            for warning in warnings:
                 if warning not in warned:
                     warned.append(warning)
                     progress.say(warning)
@@ -138,29 +135,19 @@ def _require_free_outputs(photographs: Sequence[Photograph], claimed: Collection
             )
 
 
-def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, model: LatentDiffusion) -> Facts:
-    import torch
-
-    image, mask = photograph.read()
-    batch = AttackBatch(
-        images=image.to(model.device),
-        masks=(torch.zeros_like(image[:, :1]) if mask is None else mask).to(model.device),
-        prompts=(inputs.prompt,),
-        ids=(inputs.name,),
-        editor=inputs.editing.editor.instance,
-        settings=inputs.editing.settings,
-        at_once=AT_ONCE_ON_PROCESSOR if model.device.type == "cpu" else 1,
-        budget=inputs.budget,
-    )
-    meter = CostMeter(model)
-    generators = CaseGenerators.from_seeds([inputs.seed])
-    (immunized,) = immunize(inputs.attack.instance, model, batch, generators, meter, inputs.attack.declared)
-    write_atomically(photograph.output, immunized.png)
+def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, worker: Worker) -> tuple[Facts, tuple[str, ...]]:
+    at_once = AT_ONCE_ON_PROCESSOR if inputs.editing.placement.device == "cpu" else 1
+    outcome = worker.perform(gather([inputs], at_once))
+    if isinstance(outcome, Failed):
+        raise rebuilt(outcome.error, outcome.message, outcome.traceback, ModelError).at(outcome.frames)
+    (artifact,) = outcome.artifacts
+    write_atomically(photograph.output, artifact.png)
+    measured = ImmunizedFacts.model_validate(artifact.facts)
     return {
         "output": str(photograph.output),
         "attack": inputs.attack.label,
-        "sha256": sha256_of_bytes(immunized.png),
-        "linf_levels": immunized.perturbation.linf_levels,
-        "rms_levels": immunized.perturbation.rms_levels,
-        **meter.cost(1),
-    }
+        "sha256": sha256_of_bytes(artifact.png),
+        "linf_levels": measured.linf_levels,
+        "rms_levels": measured.rms_levels,
+        **measured.cost.model_dump(exclude={"batch_size"}),
+    }, outcome.warnings

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from photoguard_eval.attacks import Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.diffusion import load_architecture
 from photoguard_eval.errors import ModelError
-from photoguard_eval.pipeline.plan import Method, Plan
+from photoguard_eval.pipeline.plan import Plan
+from photoguard_eval.pipeline.rows import Row
+from photoguard_eval.results.rows import RowId
 
 HEADROOM = 0.15
 """Share of the free memory that is left alone: kernels have workspaces, and memory is fragmented."""
@@ -16,7 +18,7 @@ HEADROOM = 0.15
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """How many images of a method run at once.
+    """How many images of a row run at once.
 
     Attributes:
         immunize: While they are immunized.
@@ -51,11 +53,6 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def row_of(method: Method) -> tuple[str, str]:
-    """Return the label and the editor of a method."""
-    return (method.label, method.editor)
-
-
 def counted_parts(attack: Attack | None) -> list[Attack]:
     """Return the attacks that one runs one after the other, as far as they follow a gradient.
 
@@ -68,15 +65,15 @@ def counted_parts(attack: Attack | None) -> list[Attack]:
     return [part for part in parts if isinstance(part, GradientAttack)]
 
 
-def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
-    """Choose how many images of each method run at once.
+def batch_sizes(plan: Plan, free: int) -> dict[RowId, BatchSizes]:
+    """Choose how many images of each row run at once.
 
     Args:
         plan: What runs; its request names the most that may.
         free: Bytes that are free once the model is loaded.
 
     Returns:
-        By `row_of`.
+        By row.
 
     Raises:
         ModelError: If one image is too much.
@@ -106,13 +103,13 @@ def batch_sizes(plan: Plan, free: int) -> dict[tuple[str, str], BatchSizes]:
         peak = count_edit(model, planned.plugin.instance, planned.settings, side).peak_gib
         edits[name] = fitting(f"An edit by {name}", peak)
 
-    def immunize(method: Method) -> int:
-        planned = plan.editors[method.editor]
+    def immunize(row: Row) -> int:
+        planned = plan.editors[row.editor]
         peaks = [0.0]
-        for part in counted_parts(method.attack.instance if method.attack else None):
+        for part in counted_parts(row.attack.instance if row.attack else None):
             # What cannot be counted goes on in smaller batches if it runs out of memory.
             with contextlib.suppress(UncountableError):
                 peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)
-        return fitting("The attack {} against {}".format(*row_of(method)), max(peaks))
+        return fitting(f"The attack {row.label} against {row.editor}", max(peaks))
 
-    return {row_of(method): BatchSizes(immunize(method), edits[method.editor]) for method in plan.all_methods}
+    return {row.id: BatchSizes(immunize(row), edits[row.editor]) for row in plan.rows}

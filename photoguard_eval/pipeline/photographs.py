@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoguard_eval.errors import ConfigurationError, InvalidImageError
-from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.files import sha256_of_file
 from photoguard_eval.images.arrays import read_image, require_output, require_same_size
 from photoguard_eval.images.folders import IMAGE_SUFFIXES, LeftOut, by_name, composed, look_into, mask_of
-from photoguard_eval.images.masks import read_mask, require_partial_mask
+from photoguard_eval.images.masks import MaskSource, read_mask, require_partial_mask
+from photoguard_eval.pipeline.steps.keys import PictureFile
 
 if TYPE_CHECKING:
     import torch
@@ -30,19 +31,19 @@ class Photograph:
     image: Path
     mask: Path | None
     output: Path
-    mask_source: str = "colour"
+    mask_source: MaskSource = "colour"
 
     @property
     def name(self) -> str:
         """The name of the file without its ending."""
         return composed(self.image.stem)
 
-    def mask_sha256(self) -> str:
-        """Return a hash of the mask and of how it is read; "" without one."""
+    def files(self) -> tuple[PictureFile, PictureFile | None]:
+        """Return image and mask as files that are known by their content."""
+        image = PictureFile(self.image, sha256_of_file(self.image))
         if self.mask is None:
-            return ""
-        digest = sha256_of_file(self.mask)
-        return digest if self.mask_source == "colour" else sha256_of_json([digest, self.mask_source])
+            return image, None
+        return image, PictureFile(self.mask, sha256_of_file(self.mask), self.mask_source)
 
     def read(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Read image, (1, 3, H, W), and mask, (1, 1, H, W).

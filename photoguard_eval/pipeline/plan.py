@@ -1,193 +1,33 @@
-"""The plan of an evaluation: all cells and the key of each, before anything heavy is loaded.
+"""The plan of an evaluation: all rows, and the key of each image, before anything heavy is loaded.
 
-A cell's key is the hash of everything that its artifact depends on: the image, mask and prompt, the settings, the
-weights, the code of this package and the versions of the libraries. So a plan can be compared with a store without
-loading a model, a finished cell is never computed again, and a changed one never mistaken for it.
+A key is the hash of everything that its artifact depends on. So a plan can be compared with a store without loading a
+model, what is finished is never computed again, and what has changed is never mistaken for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 from photoguard_eval import resources
-from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, Ball, EnsembleAttack, GradientAttack
+from photoguard_eval.attacks import Attack, Ball
 from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
-from photoguard_eval.diffusion import (
-    EDITORS,
-    Editor,
-    EditSettings,
-    LatentDiffusion,
-    ModelIdentity,
-    default_model,
-    editors_for,
-    identify_model,
-    load_model,
-)
+from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, ModelIdentity, editors_for, identify_model
 from photoguard_eval.diffusion.native_size import is_far_from_native
-from photoguard_eval.errors import ConfigurationError, DuplicateNameError
+from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import sha256_of_json
 from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_clip, select_extractor
-from photoguard_eval.pipeline.artifacts import EditFacts, Facts, ImmunizedFacts
-from photoguard_eval.pipeline.inputs import Editing, ImmunizeInputs, Placement, edit_key
-from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS, Preset, find_preset
+from photoguard_eval.pipeline.attacks import PlannedAttack, plan_attacks
+from photoguard_eval.pipeline.executors import EXECUTORS
+from photoguard_eval.pipeline.presets import Preset, find_preset
+from photoguard_eval.pipeline.request import EvaluationRequest
+from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
 from photoguard_eval.pipeline.seeds import EditSeeds, choose_seeds, reroll_seed
+from photoguard_eval.pipeline.session import Limits, Session
+from photoguard_eval.pipeline.steps.edit import EditInputs
+from photoguard_eval.pipeline.steps.immunize import ImmunizeInputs
+from photoguard_eval.pipeline.steps.keys import Editing, PictureFile
 from photoguard_eval.plugins.registry import Plugin
-from photoguard_eval.randomness import require_seed
-from photoguard_eval.results.facts import budget_levels
-from photoguard_eval.results.rows import ORIGINAL, OWN_SEEDS, REFERENCES, REROLL, Budget, RowId
-
-EMBEDDED_DATASET = "emoji-scenes"
-DEFAULT_DATASET = "photos"
-DEFAULT_PRESET = "ci"
-
-
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """What a user asks for.
-
-    Attributes:
-        model: An embedded checkpoint, a diffusers folder, a safetensors file or a hub id; "" for the one that suits the
-            device.
-        revision: Commit of a hub model.
-        dataset: A dataset of the package or a folder; "" for the one that suits the model.
-        preset: Name of a preset.
-        attacks: Specs of the attacks; see `photoguard_eval.plugins.registry`.
-        seed: Of everything random but the edits, whose seeds are the dataset's.
-        device: "cpu" or "cuda".
-        dtype: "float32", "float16" or "bfloat16".
-        batch_size: How many images run at once at most; on a GPU fewer where its memory does not hold so many.
-        workers: Processes that share the work; None for one on a processor and one for each visible GPU.
-        settings: Settings of the edits that differ from the preset's, by name; see `EditSettings`.
-        extractor: Feature extractor of the distribution metrics, see `photoguard_eval.metrics`.
-        clip: Text-image model of the prompt metric, see `photoguard_eval.metrics`.
-        checkpointing: See `load_model`.
-        vae_tiling: See `load_model`.
-        cpu_offload: See `load_model`.
-        compiled: See `load_model`.
-    """
-
-    model: str = ""
-    revision: str | None = None
-    dataset: str = ""
-    preset: str = DEFAULT_PRESET
-    attacks: tuple[str, ...] = DEFAULT_ATTACKS
-    seed: int = 0
-    device: str = "cpu"
-    dtype: str = "float32"
-    batch_size: int = 12
-    workers: int | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-    extractor: str = "auto"
-    clip: str = "auto"
-    checkpointing: bool | None = None
-    vae_tiling: bool = False
-    cpu_offload: bool = False
-    compiled: bool = False
-
-    def __post_init__(self) -> None:
-        """Fill in the model that suits the device, and the dataset that suits the model."""
-        model = self.model or default_model(self.device)
-        embedded = model in resources.embedded_checkpoints()
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "dataset", self.dataset or (EMBEDDED_DATASET if embedded else DEFAULT_DATASET))
-
-    @property
-    def placement(self) -> Placement:
-        """Where and how the model computes."""
-        return Placement(self.dtype, self.device, self.vae_tiling, self.cpu_offload, self.compiled)
-
-    def load_model(self) -> LatentDiffusion:
-        """Load the model as it was asked for; see `photoguard_eval.diffusion.load_model`."""
-        return load_model(
-            self.model,
-            device=self.device,
-            dtype=self.dtype,
-            revision=self.revision,
-            checkpointing=self.checkpointing,
-            vae_tiling=self.vae_tiling,
-            cpu_offload=self.cpu_offload,
-            compiled=self.compiled,
-        )
-
-
-@dataclass(frozen=True)
-class ImmunizeCell:
-    """An image to immunize. The prompts of an image share it, unless the attack sees the prompt."""
-
-    facts: ClassVar[type[Facts]] = ImmunizedFacts
-
-    id: str
-    case: EditCase
-    key: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class EditCell:
-    """An edit of the original or of an immunized image.
-
-    Attributes:
-        case: The case.
-        seed: The seed of the edit.
-        key: Of the edit's artifact.
-        immunized: Key of the immunized image; "" for an edit of the original.
-        facts: What the store must know of it.
-    """
-
-    facts: ClassVar[type[Facts]] = EditFacts
-
-    case: EditCase
-    seed: int
-    key: str
-    immunized: str
-
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the board and the cells behind it.
-
-    Attributes:
-        attack: The attack; None for the original images.
-        editor: Name of the editor.
-        immunize: Images to immunize; empty for the originals.
-        edits: One edit per case.
-        rerolled: Whether the original images are edited with another seed than everything else.
-    """
-
-    attack: Plugin[Attack] | None
-    editor: str
-    immunize: tuple[ImmunizeCell, ...]
-    edits: tuple[EditCell, ...]
-    rerolled: bool = False
-
-    @property
-    def label(self) -> str:
-        """Label of the attack, or the name of a row of unprotected images."""
-        if self.attack is not None:
-            return self.attack.label
-        return REROLL if self.rerolled else ORIGINAL
-
-    def row_id(self, model: str) -> RowId:
-        """Return what tells the row of the result from all others.
-
-        Args:
-            model: Name of the model that edits.
-        """
-        threat_model = self.attack.declared.within() if self.attack else None
-        return RowId(
-            attack=self.attack.row_label if self.attack else None,
-            budget=Budget(norm=threat_model.norm, levels=budget_levels(threat_model.epsilon)) if threat_model else None,
-            editor=self.editor,
-            model=model,
-            seeds=REROLL if self.rerolled else OWN_SEEDS,
-        )
-
-    @property
-    def cells(self) -> tuple[ImmunizeCell | EditCell, ...]:
-        """All images of the row."""
-        return (*self.immunize, *self.edits)
 
 
 @dataclass(frozen=True)
@@ -211,6 +51,7 @@ class Plan:
         cases: The cases that are used of it.
         editors: The editors by name.
         attacks: The attacks in the order of the report.
+        session: What whoever computes must know.
         originals: Edits of the original images, one method per editor.
         rerolls: Edits of the original images with another seed, one method per editor.
         methods: One method per attack and editor.
@@ -226,9 +67,10 @@ class Plan:
     cases: tuple[EditCase, ...]
     editors: Mapping[str, PlannedEditor]
     attacks: tuple[Plugin[Attack], ...]
-    originals: tuple[Method, ...]
-    rerolls: tuple[Method, ...]
-    methods: tuple[Method, ...]
+    session: Session
+    originals: tuple[Row, ...]
+    rerolls: tuple[Row, ...]
+    methods: tuple[Row, ...]
     extractor: FeatureExtractor
     clip: TextImageModel
     id: str
@@ -251,37 +93,40 @@ class Plan:
         )
 
     @property
-    def all_methods(self) -> tuple[Method, ...]:
+    def rows(self) -> tuple[Row, ...]:
         """All rows, those of unprotected images first."""
         return (*self.originals, *self.rerolls, *self.methods)
 
-    def original(self, editor: str) -> Method:
+    def original(self, editor: str) -> Row:
         """Return the edits of the original images under an editor."""
         return next(method for method in self.originals if method.editor == editor)
 
 
 def build_plan(request: EvaluationRequest) -> Plan:
-    """Check a request and lay out its cells.
+    """Check a request and lay out its rows.
 
     Raises:
         PhotoguardError: If a name is unknown, an argument is refused or the dataset is not intact.
     """
-    if request.batch_size < 1:
-        raise ConfigurationError(f"The batch size is {request.batch_size}; expected at least 1.")
-    if request.workers is not None and request.workers < 1:
-        raise ConfigurationError(f"The number of workers is {request.workers}; expected at least 1.")
-    require_seed(request.seed)
+    request.require_sound()
+    if request.executor:
+        EXECUTORS.find(request.executor)
     preset = find_preset(request.preset)
     model = identify_model(request.model, request.revision)
     dataset = load_dataset(request.dataset)
     cases = dataset.select(preset.cases)
     _require_native_size(model, dataset, cases)
     editors = _plan_editors(request, preset, model, dataset)
-    attacks = create_attacks(request.attacks, preset)
+    planned_attacks = plan_attacks(request.attacks, preset, trusted=request.trusted)
+    at_budgets = _at_budgets([planned.plugin for planned in planned_attacks], request.balls)
     context = _Context(request, model, editors)
     originals = tuple(context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items())
     rerolls = tuple(context.reroll(editor, cases) for editor in editors)
-    methods = tuple(context.method(attack, editor, cases) for editor in editors for attack in attacks)
+    methods = tuple(
+        context.row(attack, budget, editor, cases)
+        for editor in editors
+        for (_, budget), attack in at_budgets.items()
+    )
     keys = [edit.key for method in (*originals, *rerolls, *methods) for edit in method.edits]
     extractor = select_extractor(request.extractor, _is_embedded(model))
     clip = select_clip(request.clip, _is_embedded(model))
@@ -293,13 +138,35 @@ def build_plan(request: EvaluationRequest) -> Plan:
         dataset,
         cases,
         editors,
-        attacks,
+        tuple({attack.label: attack for attack in at_budgets.values()}.values()),
+        _session(request, preset, planned_attacks),
         originals,
         rerolls,
         methods,
         extractor,
         clip,
         sha256_of_json([names, keys]),
+    )
+
+
+def _at_budgets(
+    attacks: Sequence[Plugin[Attack]], budgets: Sequence[Ball]
+) -> dict[tuple[str, Ball], Plugin[Attack]]:
+    """Give each attack each budget, and one that has its own that alone; two that have one row of the board are one."""
+    rows: dict[tuple[str, Ball], Plugin[Attack]] = {}
+    for budget in budgets:
+        for attack in attacks:
+            rows.setdefault((attack.row_label, attack.declared.budget or budget), attack)
+    return rows
+
+
+def _session(request: EvaluationRequest, preset: Preset, attacks: Sequence[PlannedAttack]) -> Session:
+    return Session(
+        model=request.model_choice,
+        preset=preset.name,
+        attacks={attack.plugin.label: attack.source for attack in attacks},
+        limits=Limits(request.attack_timeout, request.attack_memory),
+        threads=request.threads,
     )
 
 
@@ -320,69 +187,9 @@ def _is_embedded(model: ModelIdentity) -> bool:
     return model.name in resources.embedded_checkpoints()
 
 
-def edits_of_originals(plan: Plan, editor: str, seed: int) -> Method:
+def edits_of_originals(plan: Plan, editor: str, seed: int) -> Row:
     """Lay out edits of a plan's original images with one seed for all cases, for the seed search."""
     return _Context(plan.request, plan.model, plan.editors).original(editor, plan.cases, lambda _case: seed)
-
-
-def create_attacks(specs: Sequence[str], preset: Preset) -> tuple[Plugin[Attack], ...]:
-    """Build the attacks that specs name, with a preset's defaults; two specs of one row count once.
-
-    Raises:
-        DuplicateNameError: If two different attacks have the same label, or one that of a row of unprotected images.
-        ConfigurationError: If there is none.
-    """
-    attacks: dict[tuple[str, Ball], Plugin[Attack]] = {}
-    for spec in specs:
-        plugin = create_attack(spec, preset)
-        if plugin.label in REFERENCES:
-            raise DuplicateNameError(
-                f"The attack of {plugin.source} is named {plugin.label!r}, as a row of unprotected images is. "
-                "Rename it."
-            )
-        other = attacks.setdefault((plugin.row_label, plugin.declared.within().budget), plugin)
-        if (other.source, other.fingerprint) != (plugin.source, plugin.fingerprint):
-            raise DuplicateNameError(
-                f"Two attacks are named {plugin.label!r}: of {other.source} and of {plugin.source}. Rename one of them."
-            )
-    if not attacks:
-        raise ConfigurationError("No attack was named. Give at least one, for example --attack noise.")
-    return tuple(attacks.values())
-
-
-def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:
-    """Build an attack with a preset's defaults, as far as its constructor takes them.
-
-    An attack that leaves the number of gradient steps to `GradientAttack` takes the preset's number, though its own
-    constructor has no such argument; one that fixes another number keeps it, see `notes_on`.
-    """
-    factory = ATTACKS.find(spec)
-    defaults = preset.attack_defaults.get(factory.name)
-    if defaults is None and preset.attack_steps and issubclass(factory, (GradientAttack, EnsembleAttack)):
-        defaults = {"steps": preset.attack_steps}
-    attack = ATTACKS.create(spec, defaults)
-    instance, steps = attack.instance, (defaults or {}).get("steps", DEFAULT_STEPS)
-    if "steps" in attack.left_out and isinstance(instance, GradientAttack) and instance.steps == DEFAULT_STEPS:
-        instance.take_steps(steps)
-        attack = replace(
-            attack,
-            arguments={**attack.arguments, "steps": steps},
-            left_out=tuple(name for name in attack.left_out if name != "steps"),
-        )
-    return attack
-
-
-def notes_on(attack: Plugin[Attack], preset: Preset) -> tuple[str, ...]:
-    """Say which of a preset's defaults an attack does not take, which makes the comparison with others unfair."""
-    if not attack.left_out:
-        return ()
-    names = " and ".join(attack.left_out)
-    steps = getattr(attack.instance, "steps", None)
-    own = f" and runs with {steps} steps" if "steps" in attack.left_out and isinstance(steps, int) else ""
-    return (
-        f"{attack.label} does not take {names} of the preset {preset.name!r}{own}: its constructor has no such "
-        "argument. Give it one, or `**options` that it hands on to super().__init__().",
-    )
 
 
 def _plan_editors(
@@ -405,39 +212,47 @@ class _Context:
     model: ModelIdentity
     editors: Mapping[str, PlannedEditor]
 
-    def original(self, editor: str, cases: Sequence[EditCase], seed_of: Callable[[EditCase], int]) -> Method:
-        edits = tuple(self._edit(editor, case, seed_of(case), "") for case in cases)
-        return Method(None, editor, (), edits)
+    def original(self, editor: str, cases: Sequence[EditCase], seed_of: Callable[[EditCase], int]) -> Row:
+        return Row(None, editor, (), tuple(self._edit(editor, case, seed_of(case)) for case in cases))
 
-    def reroll(self, editor: str, cases: Sequence[EditCase]) -> Method:
+    def reroll(self, editor: str, cases: Sequence[EditCase]) -> Row:
         seeds = self.editors[editor].seeds
         again = self.original(editor, cases, lambda case: reroll_seed(case.id, editor, seeds.seed(case)))
         return replace(again, rerolled=True)
 
-    def method(self, attack: Plugin[Attack], editor: str, cases: Sequence[EditCase]) -> Method:
-        cells: dict[str, ImmunizeCell] = {}
+    def row(self, attack: Plugin[Attack], budget: Ball, editor: str, cases: Sequence[EditCase]) -> Row:
+        tasks: dict[str, ImmunizeTask] = {}
         edits = []
         for case in cases:
-            cell = self._immunize(attack, editor, case)
-            cells.setdefault(cell.key, cell)
-            edits.append(self._edit(editor, case, self.editors[editor].seeds.seed(case), cell.key))
-        return Method(attack, editor, tuple(cells.values()), tuple(edits))
+            task = self._immunize(attack, budget, editor, case)
+            tasks.setdefault(task.key, task)
+            edits.append(self._edit(editor, case, self.editors[editor].seeds.seed(case), task.key))
+        return Row(attack, editor, tuple(tasks.values()), tuple(edits))
 
-    def _immunize(self, attack: Plugin[Attack], editor: str, case: EditCase) -> ImmunizeCell:
-        name = case.id if attack.declared.sees_prompt else case.image_id
+    def _immunize(self, attack: Plugin[Attack], budget: Ball, editor: str, case: EditCase) -> ImmunizeTask:
         inputs = ImmunizeInputs(
-            attack,
-            self._editing(editor),
-            name,
-            case.image_sha256,
-            case.mask_sha256,
-            case.prompt,
-            self.request.seed,
+            attack=attack,
+            editing=self._editing(editor),
+            name=case.id if attack.declared.sees_prompt else case.image_id,
+            image=PictureFile(case.image_path, case.image_sha256),
+            mask=PictureFile(case.mask_path, case.mask_sha256),
+            prompt=case.prompt,
+            run_seed=self.request.seed,
+            budget=budget,
         )
-        return ImmunizeCell(name, case, inputs.key, inputs.seed)
+        return ImmunizeTask(case, inputs)
 
-    def _edit(self, editor: str, case: EditCase, seed: int, immunized: str) -> EditCell:
-        return EditCell(case, seed, edit_key(self._editing(editor), case, seed, immunized), immunized)
+    def _edit(self, editor: str, case: EditCase, seed: int, immunized: str = "") -> EditTask:
+        inputs = EditInputs(
+            editing=self._editing(editor),
+            name=case.id,
+            original=PictureFile(case.image_path, case.image_sha256),
+            mask=PictureFile(case.mask_path, case.mask_sha256),
+            prompt=case.prompt,
+            seed=seed,
+            immunized=immunized,
+        )
+        return EditTask(case, inputs)
 
     def _editing(self, editor: str) -> Editing:
         planned = self.editors[editor]

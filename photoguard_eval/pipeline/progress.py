@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -46,6 +46,16 @@ class Progress:
             print(message, file=self._stream, flush=True)
 
     @contextmanager
+    def counted(self, totals: Mapping[str, int]) -> Iterator[Counted]:
+        """Report images of several kinds while they are worked on in any order.
+
+        Args:
+            totals: How many there are of each kind.
+        """
+        with self.stage("images", sum(totals.values())) as stage:
+            yield Counted(self, totals, stage)
+
+    @contextmanager
     def stage(self, name: str, total: int, unit: str = "image") -> Iterator[Stage]:
         """Report a stage of `total` units while it runs; one without units reports nothing."""
         if self._quiet or total == 0:
@@ -59,6 +69,36 @@ class Progress:
             lines = _Lines(name, total, unit, self._stream)
             yield lines
             lines.finish()
+
+
+class Counted:
+    """Reports images of several kinds that are worked on in any order: each kind when it is whole, all in between."""
+
+    def __init__(self, progress: Progress, totals: Mapping[str, int], stage: Stage) -> None:
+        """Take the totals.
+
+        Args:
+            progress: Where to report.
+            totals: How many images there are of each kind.
+            stage: Counts all of them.
+        """
+        self._progress = progress
+        self._left = dict(totals)
+        self._totals = totals
+        self._stage = stage
+        self._last = dict.fromkeys(totals, time.monotonic())
+        self._taken = dict.fromkeys(totals, 0.0)
+        self._before = time.monotonic()
+
+    def advance(self, kind: str, count: int) -> None:
+        """Say that so many more images of a kind are done."""
+        now = time.monotonic()
+        self._taken[kind] = self._taken.get(kind, 0.0) + now - self._before
+        self._before = now
+        self._left[kind] = self._left.get(kind, 0) - count
+        self._stage.advance(count)
+        if self._left[kind] == 0:
+            self._progress.say(f"{kind}: {self._totals.get(kind, count)} images in {self._taken[kind]:.1f} s")
 
 
 class _Silent:

@@ -18,8 +18,9 @@ from photoguard_eval.metrics import (
     quality_scores,
 )
 from photoguard_eval.pipeline.artifacts import CaseScores, SetScore
-from photoguard_eval.pipeline.inputs import code_fingerprint, library_versions
-from photoguard_eval.pipeline.plan import EditCell, Method, Plan
+from photoguard_eval.pipeline.plan import Plan
+from photoguard_eval.pipeline.rows import EditTask, Row
+from photoguard_eval.pipeline.steps.keys import code_fingerprint, library_versions
 from photoguard_eval.pipeline.store import Store, damaged_meanwhile
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.plugins.source_code import PACKAGE
@@ -57,22 +58,22 @@ class Score:
         return self.metric.label if self.subject == "edit" else f"{self.metric.label} of immunized"
 
 
-def _applies(score: Score, method: Method) -> bool:
-    """Tell whether a column has values for a method.
+def _applies(score: Score, row: Row) -> bool:
+    """Tell whether a column has values for a row.
 
     The edits of the originals are what others are compared with, so only their similarity to the prompt is scored; so
     are their edits with another seed, but beside them. Neither has an immunized image.
     """
-    if method.attack is not None:
+    if row.attack is not None:
         return True
-    return isinstance(score.metric, PromptMetric) or (method.rerolled and score.subject == "edit")
+    return isinstance(score.metric, PromptMetric) or (row.rerolled and score.subject == "edit")
 
 
 class Scorer:
-    """Computes the scores of methods, or reads them from the store.
+    """Computes the scores of rows, or reads them from the store.
 
-    It holds the decoded images of one method at a time, beside the edits of the originals that they are compared with:
-    the memory that it takes does not grow with the number of methods.
+    It holds the decoded images of one row at a time, beside the edits of the originals that they are compared with:
+    the memory that it takes does not grow with the number of rows.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:
@@ -123,39 +124,39 @@ class Scorer:
             unbiased=isinstance(metric, DistributionMetric) and metric.unbiased,
         )
 
-    def case_scores(self, method: Method, score: Score) -> list[float] | None:
-        """Return a column's value for each case of a method; None where it is a set metric or does not apply."""
-        if isinstance(score.metric, DistributionMetric) or not _applies(score, method):
+    def case_scores(self, row: Row, score: Score) -> list[float] | None:
+        """Return a column's value for each case of a row; None where it is a set metric or does not apply."""
+        if isinstance(score.metric, DistributionMetric) or not _applies(score, row):
             return None
-        key = self._key(method, score)
+        key = self._key(row, score)
         stored = self._store.values(key, CaseScores)
-        if stored is not None and len(stored.values) != len(method.edits):
+        if stored is not None and len(stored.values) != len(row.edits):
             self._store.damaged.append(key)
             stored = None
         if stored is None:
-            self._hold(method)
-            stored = CaseScores(values=self._compute(method, score))
+            self._hold(row)
+            stored = CaseScores(values=self._compute(row, score))
             self._store.put_values(key, stored.model_dump(mode="json"))
         return stored.values
 
-    def set_score(self, method: Method, score: Score) -> float | None:
-        """Return a set metric of a method; None where the column is no set metric or does not apply."""
-        if not isinstance(score.metric, DistributionMetric) or not _applies(score, method):
+    def set_score(self, row: Row, score: Score) -> float | None:
+        """Return a set metric of a row; None where the column is no set metric or does not apply."""
+        if not isinstance(score.metric, DistributionMetric) or not _applies(score, row):
             return None
-        if _needs_more(type(score.metric), len(method.edits)):
+        if _needs_more(type(score.metric), len(row.edits)):
             return None
-        key = self._key(method, score)
+        key = self._key(row, score)
         stored = self._store.values(key, SetScore)
         if stored is None:
-            edits = self.edit_features(method)
-            originals = self._features_of_edits(self._plan.original(method.editor).edits)
+            edits = self.edit_features(row)
+            originals = self._features_of_edits(self._plan.original(row.editor).edits)
             stored = SetScore(value=score.metric.compute(edits, originals))
             self._store.put_values(key, stored.model_dump(mode="json"))
         return stored.value
 
-    def _key(self, method: Method, score: Score) -> str:
-        cases = [[cell.key, cell.immunized, cell.case.mask_sha256, cell.case.prompt] for cell in method.edits]
-        originals = [cell.key for cell in self._plan.original(method.editor).edits]
+    def _key(self, row: Row, score: Score) -> str:
+        cases = [[task.key, task.immunized, task.case.mask_sha256, task.case.prompt] for task in row.edits]
+        originals = [task.key for task in self._plan.original(row.editor).edits]
         return sha256_of_json(
             {
                 "stage": "score",
@@ -179,58 +180,58 @@ class Scorer:
             return self._plan.extractor.identity
         return self._plan.clip.identity if isinstance(metric, PromptMetric) else metric.identity
 
-    def _compute(self, method: Method, score: Score) -> list[float]:
+    def _compute(self, row: Row, score: Score) -> list[float]:
         """Compute a column batch by batch, images of one size at a time."""
         import torch
 
         metric = score.metric
-        images = self._immunized(method) if score.subject == "immunized" else self._edits(method.edits)
+        images = self._immunized(row) if score.subject == "immunized" else self._edits(row.edits)
         values: dict[int, float] = {}
         for batch in self._batches(images):
             shown = torch.cat([images[index] for index in batch])
-            cells = [method.edits[index] for index in batch]
-            ids = tuple(cell.case.id for cell in cells)
+            tasks = [row.edits[index] for index in batch]
+            ids = tuple(task.case.id for task in tasks)
             if isinstance(metric, PromptMetric):
-                scores = metric.compute(self._plan.clip, shown, tuple(cell.case.prompt for cell in cells), ids)
+                scores = metric.compute(self._plan.clip, shown, tuple(task.case.prompt for task in tasks), ids)
             elif isinstance(metric, PairwiseMetric):
-                masks = torch.cat([self._mask(method.editor, cell.case) for cell in cells])
-                scores = metric.compute(shown, self._counterparts(method, score, batch), masks, ids)
+                masks = torch.cat([self._mask(row.editor, task.case) for task in tasks])
+                scores = metric.compute(shown, self._counterparts(row, score, batch), masks, ids)
             else:
                 raise TypeError(f"{type(metric)} has no value per case")
             values.update(zip(batch, scores, strict=True))
         return [values[index] for index in range(len(images))]
 
-    def _counterparts(self, method: Method, score: Score, batch: Sequence[int]) -> torch.Tensor:
+    def _counterparts(self, row: Row, score: Score, batch: Sequence[int]) -> torch.Tensor:
         import torch
 
         if score.subject == "immunized":
-            return torch.cat([method.edits[index].case.image() for index in batch])
-        originals = self._plan.original(method.editor).edits
+            return torch.cat([row.edits[index].case.image() for index in batch])
+        originals = self._plan.original(row.editor).edits
         return torch.cat(self._edits([originals[index] for index in batch]))
 
-    def edit_features(self, method: Method) -> torch.Tensor:
-        """Return the features of a method's edits, (cases, features), that the distribution metrics compare.
+    def edit_features(self, row: Row) -> torch.Tensor:
+        """Return the features of a row's edits, (cases, features), that the distribution metrics compare.
 
         Those of an edit are computed once, whatever compares it.
         """
-        self._hold(method)
-        return self._features_of_edits(method.edits)
+        self._hold(row)
+        return self._features_of_edits(row.edits)
 
-    def _features_of_edits(self, cells: Sequence[EditCell]) -> torch.Tensor:
+    def _features_of_edits(self, tasks: Sequence[EditTask]) -> torch.Tensor:
         import torch
 
-        missing = [cell for cell in cells if cell.key not in self._features]
+        missing = [task for task in tasks if task.key not in self._features]
         if missing:
             rows = self._features_of(self._edits(missing))
-            self._features.update(zip((cell.key for cell in missing), rows, strict=True))
-        return torch.stack([self._features[cell.key] for cell in cells])
+            self._features.update(zip((task.key for task in missing), rows, strict=True))
+        return torch.stack([self._features[task.key] for task in tasks])
 
-    def qualities(self, method: Method) -> list[float]:
-        """Return the quality of a method's edits by themselves, one per case."""
+    def qualities(self, row: Row) -> list[float]:
+        """Return the quality of a row's edits by themselves, one per case."""
         import torch
 
-        self._hold(method)
-        edits = self._edits(method.edits)
+        self._hold(row)
+        edits = self._edits(row.edits)
         scores: dict[int, float] = {}
         for batch in self._batches(edits):
             values = quality_scores(self._plan.clip, torch.cat([edits[index] for index in batch])).tolist()
@@ -260,16 +261,16 @@ class Scorer:
             for start in range(0, len(indices), self._plan.request.batch_size):
                 yield indices[start : start + self._plan.request.batch_size]
 
-    def _edits(self, cells: Sequence[EditCell]) -> list[torch.Tensor]:
-        return [self._decoded(cell.key) for cell in cells]
+    def _edits(self, tasks: Sequence[EditTask]) -> list[torch.Tensor]:
+        return [self._decoded(task.key) for task in tasks]
 
-    def _immunized(self, method: Method) -> list[torch.Tensor]:
-        return [self._decoded(cell.immunized) for cell in method.edits]
+    def _immunized(self, row: Row) -> list[torch.Tensor]:
+        return [self._decoded(task.immunized) for task in row.edits]
 
-    def _hold(self, method: Method) -> None:
-        """Let go of all images but those that a method's scores are computed from."""
-        cells = (*method.edits, *self._plan.original(method.editor).edits)
-        held = frozenset(key for cell in cells for key in (cell.key, cell.immunized))
+    def _hold(self, row: Row) -> None:
+        """Let go of all images but those that a row's scores are computed from."""
+        tasks = (*row.edits, *self._plan.original(row.editor).edits)
+        held = frozenset(key for task in tasks for key in (task.key, task.immunized))
         if held != self._held:
             self._held = held
             self._images = {key: image for key, image in self._images.items() if key in held}

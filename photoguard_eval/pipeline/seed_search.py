@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import write_atomically
 from photoguard_eval.metrics import realism_scores
-from photoguard_eval.pipeline.execution import Evaluation
-from photoguard_eval.pipeline.plan import Method, Plan, edits_of_originals
+from photoguard_eval.pipeline.evaluation import Evaluation
+from photoguard_eval.pipeline.plan import Plan, edits_of_originals
 from photoguard_eval.pipeline.progress import Progress
+from photoguard_eval.pipeline.rows import Row
 from photoguard_eval.pipeline.scoring import Scorer
 from photoguard_eval.pipeline.seeds import FoundSeed, SeedFile, seed_file_path
 from photoguard_eval.pipeline.store import Store
@@ -52,12 +54,13 @@ def search_seeds(plan: Plan, store: Store, progress: Progress, candidates: int, 
     evaluation = Evaluation(plan, store, progress)
     scorer = Scorer(plan, store)
     seeds: dict[str, dict[str, FoundSeed]] = {}
-    for editor in plan.editors:
-        methods = [edits_of_originals(plan, editor, seed) for seed in range(candidates)]
-        for seed, method in enumerate(methods):
-            progress.say(f"{editor}: seed {seed} of {candidates - 1}")
-            evaluation.edit(method)
-        seeds[editor] = _choose(plan, scorer, methods)
+    with closing(evaluation):
+        for editor in plan.editors:
+            rows = [edits_of_originals(plan, editor, seed) for seed in range(candidates)]
+            for seed, row in enumerate(rows):
+                progress.say(f"{editor}: seed {seed} of {candidates - 1}")
+                evaluation.compute([row])
+            seeds[editor] = _choose(plan, scorer, rows)
     return SeedFile(
         model=plan.model.name,
         weights_sha256=plan.model.weights_sha256,
@@ -81,25 +84,25 @@ def write_seeds(plan: Plan, found: SeedFile, output: Path | None) -> Path:
     return path
 
 
-def _choose(plan: Plan, scorer: Scorer, methods: Sequence[Method]) -> dict[str, FoundSeed]:
+def _choose(plan: Plan, scorer: Scorer, rows: Sequence[Row]) -> dict[str, FoundSeed]:
     score = next(score for score in scorer.scores if score.name == PROMPT_METRIC)
-    similarities = [scorer.case_scores(method, score) or [] for method in methods]
-    qualities = _qualities(plan, scorer, methods)
+    similarities = [scorer.case_scores(row, score) or [] for row in rows]
+    qualities = _qualities(plan, scorer, rows)
     chosen = {}
     for index, case in enumerate(plan.cases):
         similarity = [values[index] for values in similarities]
         quality = [values[index] for values in qualities]
         ranks = [a + b for a, b in zip(_ranks(similarity), _ranks(quality), strict=True)]
-        best = min(range(len(methods)), key=lambda seed: (ranks[seed], -similarity[seed]))
+        best = min(range(len(rows)), key=lambda seed: (ranks[seed], -similarity[seed]))
         chosen[case.id] = FoundSeed(seed=best, clip_similarity=similarity[best], quality=quality[best])
     return chosen
 
 
-def _qualities(plan: Plan, scorer: Scorer, methods: Sequence[Method]) -> list[list[float]]:
+def _qualities(plan: Plan, scorer: Scorer, rows: Sequence[Row]) -> list[list[float]]:
     if not plan.clip.is_embedded:
-        return [scorer.qualities(method) for method in methods]
+        return [scorer.qualities(row) for row in rows]
     references = scorer.original_features()
-    return [realism_scores(scorer.edit_features(method), references, REALISM_NEIGHBOURS).tolist() for method in methods]
+    return [realism_scores(scorer.edit_features(row), references, REALISM_NEIGHBOURS).tolist() for row in rows]
 
 
 def _ranks(values: Sequence[float]) -> list[int]:

@@ -157,7 +157,22 @@ class CaseInfo(Frozen):
 
 
 class Provenance(Frozen):
-    """Under what the evaluation ran."""
+    """Under what the evaluation ran.
+
+    Attributes:
+        package_version: Of this package.
+        libraries: Versions by name.
+        python: Its version.
+        platform: System and processor.
+        threads: Of torch, in each process.
+        seed: Of everything random but the edits.
+        batch_size: How many images ran at once at most.
+        started: When.
+        seconds: How long it took.
+        command: The command.
+        trusted: Whether attacks of others ran in the same process as everything else.
+        attack_timeout: Seconds that an attack of others had for an image; None in results of the first schema.
+    """
 
     package_version: Text
     libraries: dict[Text, Text]
@@ -169,3 +184,5 @@ class Provenance(Frozen):
     started: Moment
     seconds: Amount
     command: Text
+    trusted: bool = False
+    attack_timeout: Amount | None = None

@@ -18,11 +18,11 @@ from photoguard_eval.files import sha256_of_file
 from photoguard_eval.images.arrays import write_image
 from photoguard_eval.metrics import METRICS
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
+from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.scoring import Scorer
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.pipeline.workers import evaluate as evaluate_in_processes
 from photoguard_eval.reports import terminal_report
 from photoguard_eval.results.files import read_result, write_result
 from tests.conftest import evaluate
@@ -119,7 +119,7 @@ def test_a_second_run_computes_nothing_and_loads_no_model(finished, make_request
     command = (
         "import sys; from pathlib import Path\n"
         "from tests.conftest import evaluate\n"
-        "from photoguard_eval.pipeline.plan import EvaluationRequest\n"
+        "from photoguard_eval.pipeline.request import EvaluationRequest\n"
         f"request = EvaluationRequest(**{vars(make_request())!r})\n"
         f"evaluation, result = evaluate(request, Path({str(copy)!r}))\n"
         "print(evaluation.computed, 'torch' in sys.modules, result.id)"
@@ -277,7 +277,7 @@ def test_a_clip_that_cannot_be_had_is_said_before_any_work(make_request, monkeyp
     monkeypatch.setattr("open_clip.create_model", unavailable)
     plan = build_plan(make_request(clip="ViT-B-32-quickgelu:openai", workers=workers))
     with pytest.raises(MetricError, match="cannot be loaded by open_clip: no route to the hub"):
-        evaluate_in_processes(plan, Store(tmp_path / "store"), Progress(quiet=True))
+        Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True)).run()
     assert not (tmp_path / "store" / "artifacts").exists()
 
 

@@ -1,13 +1,15 @@
 """What is said of an attack that fails: where in its own code, no more than a page, and all of it if asked for."""
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from photoguard_eval.app.main import main
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.errors import PAGE, PluginError, UnfinishedError, readable
-from photoguard_eval.pipeline.execution import Evaluation, OnFailure
+from photoguard_eval.pipeline.driver import OnFailure
+from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store
@@ -39,9 +41,11 @@ def immunized(make_request, tmp_path):
         store = Store(tmp_path / "store")
         evaluation = Evaluation(plan, store, Progress(stream), on_failure=OnFailure(**on_failure))
         try:
-            evaluation.immunize_all()
+            evaluation.compute([replace(row, edits=()) for row in plan.methods])
         except UnfinishedError as error:
             return evaluation, stream.getvalue(), error
+        finally:
+            evaluation.close()
         return evaluation, stream.getvalue(), None
 
     return run

@@ -7,13 +7,15 @@ import pytest
 from photoguard_eval.attacks import NoiseAttack
 from photoguard_eval.diffusion import EDITORS, EditSettings
 from photoguard_eval.images.arrays import write_image
-from photoguard_eval.pipeline.execution import Evaluation
+from photoguard_eval.pipeline.attacks import create_attack
+from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.immunization import Photograph, Recipe, immunize_photographs
-from photoguard_eval.pipeline.inputs import Editing, Placement
-from photoguard_eval.pipeline.plan import build_plan, create_attack
+from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.presets import find_preset
 from photoguard_eval.pipeline.progress import Progress
+from photoguard_eval.pipeline.steps.keys import Editing, Placement
 from photoguard_eval.pipeline.store import Store
+from photoguard_eval.pipeline.worker import Worker
 from tests.tiny import random_images
 
 
@@ -67,7 +69,9 @@ def test_what_changes_the_numbers_changes_the_key(recipe, photograph):
 
 def test_other_libraries_make_other_images(recipe, photograph, monkeypatch):
     before = key(recipe, photograph)
-    monkeypatch.setattr("photoguard_eval.pipeline.inputs.library_versions", lambda names: dict.fromkeys(names, "0"))
+    monkeypatch.setattr(
+        "photoguard_eval.pipeline.steps.immunize.library_versions", lambda names: dict.fromkeys(names, "0")
+    )
     assert key(recipe, photograph) != before
 
 
@@ -76,32 +80,30 @@ def test_an_image_is_immunized_as_on_the_board(make_request, tmp_path):
     attacks = ("noise", "encoder,steps=2")
     plan, store = build_plan(make_request(attacks=attacks, batch_size=1)), Store(tmp_path / "store")
     evaluation = Evaluation(plan, store, Progress(quiet=True))
-    for method in plan.methods:
-        cell = method.immunize[0]
-        evaluation.immunize(replace(method, immunize=(cell,)))
-        mask = cell.case.mask_path if method.editor == "inpaint" else None
-        photograph = Photograph(cell.case.image_path, mask, tmp_path / "immunized.png")
-        recipe = recipe_of(plan, method.attack.label, method.editor)
-        (facts,) = immunize_photographs([photograph], recipe, evaluation.model, Progress(quiet=True))
-        assert photograph.output.read_bytes() == store.image(cell.key)
-        assert facts["key"] == cell.key
+    for row in plan.methods:
+        task = row.immunize[0]
+        evaluation.compute([replace(row, immunize=(task,), edits=())])
+        mask = task.case.mask_path if row.editor == "inpaint" else None
+        photograph = Photograph(task.case.image_path, mask, tmp_path / "immunized.png")
+        recipe = recipe_of(plan, row.label, row.editor)
+        worker = Worker(plan.session)
+        (facts,) = immunize_photographs([photograph], recipe, worker, Progress(quiet=True))
+        assert photograph.output.read_bytes() == store.image(task.key)
+        assert facts["key"] == task.key
 
 
-def test_an_attack_is_given_no_setting_that_its_key_lacks(make_request, tmp_path):
-    given = []
+def test_an_attack_is_given_no_setting_that_its_key_lacks(make_request, tmp_path, monkeypatch):
+    given, perturb = [], NoiseAttack.perturb
 
-    class Reads(NoiseAttack):
-        name = "reads"
+    def reading(attack, model, batch, generator):
+        given.append(batch.settings)
+        return perturb(attack, model, batch, generator)
 
-        def perturb(self, model, batch, generator):
-            given.append(batch.settings)
-            return super().perturb(model, batch, generator)
-
+    monkeypatch.setattr(NoiseAttack, "perturb", reading)
     settings = {"composite": "immunized", "strength": "0.7", "image_guidance_scale": "2", "eta": "0"}
     plan = build_plan(make_request(attacks=("noise",), settings=settings))
     evaluation = Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
-    for method in plan.methods:
-        evaluation.immunize(replace(method, attack=replace(method.attack, instance=Reads())))
+    evaluation.compute([replace(row, edits=()) for row in plan.methods])
     assert given == [
         EditSettings(num_inference_steps=4, eta=0),
         EditSettings(num_inference_steps=4, eta=0, strength=0.7),

@@ -8,7 +8,7 @@ import torch
 from photoguard_eval.attacks import GradientAttack
 from photoguard_eval.diffusion import load_architecture
 from photoguard_eval.errors import ModelError
-from photoguard_eval.pipeline import accounting, execution
+from photoguard_eval.pipeline import accounting, evaluation, worker
 from photoguard_eval.pipeline.accounting import GIBIBYTE, AttackCost, EditCost, UncountableError, count_attack
 from photoguard_eval.pipeline.memory import HEADROOM, batch_sizes, free_memory, is_out_of_memory
 from photoguard_eval.pipeline.plan import Plan, build_plan
@@ -46,6 +46,11 @@ def counted(monkeypatch):
     monkeypatch.setattr(accounting, "count_edit", lambda *_: EditCost(tflop=1, peak_gib=0.5))
 
 
+def by_name(sizes):
+    """By label and editor of the row."""
+    return {(row.label, row.editor): size for row, size in sizes.items()}
+
+
 def usable(gibibytes):
     """Free bytes of which so much may be used."""
     return int(gibibytes * GIBIBYTE / (1 - HEADROOM)) + 1
@@ -61,7 +66,7 @@ def test_as_many_images_run_as_fit(make_request, checkpointing):
     """Activations are kept on a processor unless the request says otherwise, and are what is counted there."""
     plan = build_plan(make_request(checkpointing=checkpointing))
     free = 3.5 * peak(plan, "diffusion,steps=2") / (1 - HEADROOM)
-    sizes = batch_sizes(plan, int(free))
+    sizes = by_name(batch_sizes(plan, int(free)))
     assert sizes["diffusion,steps=2", "inpaint"].immunize == 3
     # Less memory for each, so that the request's own limit holds; noise needs no gradient.
     assert sizes["encoder,steps=4", "inpaint"].immunize > 3
@@ -72,7 +77,7 @@ def test_as_many_images_run_as_fit(make_request, checkpointing):
 
 def test_an_ensemble_needs_what_its_largest_member_does(make_request, counted):
     spec = "ensemble,attacks=encoder(steps=1)+diffusion(steps=1)"
-    sizes = batch_sizes(build_plan(make_request(attacks=("noise", spec))), usable(9))
+    sizes = by_name(batch_sizes(build_plan(make_request(attacks=("noise", spec))), usable(9)))
     assert sizes[spec, "inpaint"].immunize == 2
     assert sizes[spec, "inpaint"].edit == 12
 
@@ -95,8 +100,8 @@ def test_an_attack_that_decides_by_values_cannot_be_counted(plan):
 
 
 def test_what_cannot_be_counted_is_not_rationed(plan, counted):
-    method = replace(plan.methods[0], attack=replace(plan.methods[0].attack, instance=Deciding()))
-    sizes = batch_sizes(replace(plan, methods=(method,)), 10 * GIBIBYTE)
+    row = replace(plan.methods[0], attack=replace(plan.methods[0].attack, instance=Deciding()))
+    sizes = by_name(batch_sizes(replace(plan, methods=(row,)), 10 * GIBIBYTE))
     assert sizes["noise", "inpaint"].immunize == plan.request.batch_size
 
 
@@ -112,7 +117,7 @@ def test_edits_are_rationed_too(plan, counted):
 
 
 def test_an_evaluation_asks_for_the_memory_and_keeps_to_it(make_request, monkeypatch, tmp_path, counted):
-    monkeypatch.setattr(execution, "free_memory", lambda device: usable(5))
+    monkeypatch.setattr(worker, "free_memory", lambda device: usable(5))
     result = evaluate(make_request(attacks=("noise", "diffusion,steps=2")), tmp_path / "store")[1]
     sizes = {method.attack.name: method.cost.batch_size for method in result.methods if method.editor == "inpaint"}
     assert sizes["diffusion"] == 1
@@ -120,24 +125,24 @@ def test_an_evaluation_asks_for_the_memory_and_keeps_to_it(make_request, monkeyp
 
 
 def test_a_large_model_keeps_to_the_memory_of_a_processor(make_request, monkeypatch, tmp_path, counted):
-    monkeypatch.setattr(execution, "available_memory", lambda: usable(5))
+    monkeypatch.setattr(evaluation, "available_memory", lambda: usable(5))
     monkeypatch.setattr(Plan, "embedded_model", False)
     plan = build_plan(make_request(attacks=("noise", "diffusion,steps=2")))
-    evaluation = execution.Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
-    sizes = [evaluation._sizes_of(method) for method in plan.methods if method.editor == "inpaint"]
-    assert [size.immunize for size in sizes] == [12, 1]
+    run = evaluation.Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
+    batches = [len(batch) for batch in run._batches([row for row in plan.methods if row.editor == "inpaint"])]
+    assert batches == [2, 1, 1, 3, 3], "of both images at once by the noise, one by one by the diffusion attack"
 
 
 def running_out(monkeypatch, fits):
     """Let edits of more images than fit run out of memory."""
-    whole = execution.Evaluation._edit_batch
+    whole = worker.edit.run
 
-    def run(self, method, cells):
-        if len(cells) > fits:
+    def run(work, *arguments):
+        if len(work) > fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        whole(self, method, cells)
+        return whole(work, *arguments)
 
-    monkeypatch.setattr(execution.Evaluation, "_edit_batch", run)
+    monkeypatch.setattr(worker.edit, "run", run)
 
 
 def test_a_batch_that_is_too_large_goes_on_in_halves(make_request, monkeypatch, tmp_path, finished):

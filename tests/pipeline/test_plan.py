@@ -9,14 +9,15 @@ from photoguard_eval.attacks import ATTACKS, Attack
 from photoguard_eval.diffusion import EditSettings, ModelIdentity
 from photoguard_eval.diffusion.checkpoints.hub import PUBLISHED
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, ModelError, UnknownNameError
-from photoguard_eval.pipeline.inputs import ATTACK_CODE
-from photoguard_eval.pipeline.plan import build_plan, create_attack, notes_on
+from photoguard_eval.pipeline.attacks import create_attack, notes_on
+from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.presets import find_preset
 from photoguard_eval.pipeline.seeds import reroll_seed
+from photoguard_eval.pipeline.steps.immunize import ATTACK_CODE
 
 
 def keys(plan):
-    return {(method.label, method.editor): [cell.key for cell in method.edits] for method in plan.all_methods}
+    return {(method.label, method.editor): [cell.key for cell in method.edits] for method in plan.rows}
 
 
 def test_the_same_request_has_the_same_keys(make_request):

@@ -7,8 +7,8 @@ from photoguard_eval.diffusion import EDITORS, CostMeter, EditSettings, identify
 from photoguard_eval.errors import ModelError
 from photoguard_eval.pipeline import accounting, processor_memory
 from photoguard_eval.pipeline.accounting import AttackCost, EditCost
-from photoguard_eval.pipeline.inputs import Editing, Placement
 from photoguard_eval.pipeline.processor_memory import Workload, available_memory, needed_memory, require_memory
+from photoguard_eval.pipeline.steps.keys import Editing, Placement
 from photoguard_eval.randomness import CaseGenerators
 from tests.tiny import random_images
 

@@ -8,7 +8,7 @@ import torch
 
 from photoguard_eval.images.arrays import decode_png
 from photoguard_eval.metrics import METRICS, PairwiseMetric
-from photoguard_eval.pipeline.execution import Evaluation
+from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.scoring import Scorer

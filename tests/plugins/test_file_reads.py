@@ -9,9 +9,9 @@ from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PluginError
 from photoguard_eval.metrics import METRICS
-from photoguard_eval.pipeline.inputs import Editing, Placement
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.scoring import Scorer
+from photoguard_eval.pipeline.steps.keys import Editing, Placement
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.plugins.file_reads import argument_inputs
 from photoguard_eval.purifiers import PURIFIERS

@@ -1,0 +1,87 @@
+"""Batches: cut once, by the plan alone, so that every executor and every interrupted run computes the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
+
+AnyTask = TypeVar("AnyTask", ImmunizeTask, EditTask)
+
+Step = Literal["immunize", "edit"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tasks of one row, one step and one size that run at once.
+
+    Attributes:
+        row: Their row.
+        step: What is done.
+        tasks: What to.
+        at_once: How many edits run at once where an attack repeats them.
+        halved: Whether it is a part of one that a GPU's memory did not hold.
+    """
+
+    row: Row
+    step: Step
+    tasks: tuple[ImmunizeTask, ...] | tuple[EditTask, ...]
+    at_once: int
+    halved: bool = False
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def name(self) -> str:
+        """What is done, for progress and messages."""
+        if self.step == "immunize":
+            return f"{self.row.label}: immunize for {self.row.editor}"
+        return f"{self.row.label}: edit by {self.row.editor}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the images that must be there before it can run."""
+        return tuple(task.immunized for task in self.tasks if isinstance(task, EditTask) and task.immunized)
+
+
+def cut(row: Row, step: Step, size: int, at_once: int) -> Iterator[Batch]:
+    """Cut a row's tasks of one step into batches of images of one size.
+
+    Args:
+        row: The row.
+        step: The step.
+        size: How many images a batch has at most.
+        at_once: See `Batch`.
+    """
+    if step == "immunize":
+        for part in _parts(row.immunize, size):
+            yield Batch(row, step, part, at_once)
+    else:
+        for part in _parts(row.edits, size):
+            yield Batch(row, step, part, at_once)
+
+
+def halves(batch: Batch) -> tuple[Batch, ...]:
+    """Return the two halves of a batch that a GPU's memory does not hold.
+
+    Args:
+        batch: Of at least two images.
+    """
+    size = len(batch) // 2
+    starts = range(0, len(batch), size)
+    return tuple(
+        Batch(batch.row, batch.step, batch.tasks[start : start + size], min(batch.at_once, size), True)
+        for start in starts
+    )
+
+
+def _parts(tasks: Sequence[AnyTask], size: int) -> Iterator[tuple[AnyTask, ...]]:
+    groups: dict[tuple[int, int], list[AnyTask]] = {}
+    for task in tasks:
+        groups.setdefault(task.case.size(), []).append(task)
+    for group in groups.values():
+        for start in range(0, len(group), size):
+            yield tuple(group[start : start + size])

@@ -1,0 +1,162 @@
+"""A process that this one starts and talks to, and that ends with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.5
+"""How often a limit is looked at while a child works."""
+
+MEBIBYTE = 2**20
+
+
+class ChildEnded(Exception):  # noqa: N818 (what happened, not an error of a user)
+    """The process ended, or was ended, before it answered.
+
+    Attributes:
+        reason: Why, as a part of a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Take the reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Child:
+    """A process that runs a module of this package; it and what it forks are ended with this one."""
+
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start it.
+
+        Args:
+            module: A module whose `main` takes a connection, see `serve`.
+            environment: What its environment differs by.
+        """
+        self.connection, theirs = Pipe()
+        lifeline, self._life = os.pipe()
+        command = [sys.executable, "-m", module, str(theirs.fileno()), str(lifeline)]
+        search = os.pathsep.join(path for path in sys.path if path)
+        try:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, "PYTHONPATH": search, **(environment or {})},
+                pass_fds=[theirs.fileno(), lifeline],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(lifeline)
+
+    def receive(self, seconds: float | None = None, memory_mib: float | None = None) -> bytes:
+        """Wait for an answer.
+
+        Args:
+            seconds: How long at most; None for ever.
+            memory_mib: Resident memory that the process may take meanwhile; None for any.
+
+        Raises:
+            ChildEnded: If it ended without one, or was ended for a limit.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self._poll():
+            if deadline is not None and time.monotonic() > deadline:
+                self.close()
+                raise ChildEnded(f"it took more than {seconds:g} s and was stopped")
+            if memory_mib is not None and (taken := self._resident_mib()) > memory_mib:
+                self.close()
+                raise ChildEnded(f"its process took {taken:,.0f} MiB of memory, {memory_mib:,.0f} are allowed")
+        try:
+            return self.connection.recv_bytes()
+        except (EOFError, OSError):
+            code = self.close()
+            raise ChildEnded(f"its process ended with {exit_text(code)} before the work was done") from None
+
+    def send(self, message: bytes) -> None:
+        """Send a message.
+
+        Raises:
+            ChildEnded: If the process is gone.
+        """
+        try:
+            self.connection.send_bytes(message)
+        except OSError:
+            code = self.close()
+            raise ChildEnded(f"its process ended with {exit_text(code)} before the work was done") from None
+
+    def close(self) -> int | None:
+        """End the process and whatever it started; return its exit code."""
+        with contextlib.suppress(OSError):
+            self.connection.close()
+        code = self.process.poll()
+        if code is None:
+            # It may be about to end by itself, with a code that says more than the signal would.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self.process.wait(0.2)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+        return self.process.returncode if code is None else code
+
+    def _poll(self) -> bool:
+        try:
+            return self.connection.poll(POLL_SECONDS)
+        except OSError:
+            return True
+
+    def _resident_mib(self) -> float:
+        with contextlib.suppress(OSError, ValueError):
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
+        return 0.0
+
+
+def exit_text(code: int | None) -> str:
+    """Return an exit code in words.
+
+    Args:
+        code: As `subprocess` gives it: negative for a signal.
+    """
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"the signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def serve(answer: Callable[[Connection], None]) -> None:
+    """Run in a child: answer requests until the process that started it closes the connection, or is gone.
+
+    Args:
+        answer: Takes the next request from the connection and answers it; raises EOFError at the end.
+    """
+    from threading import Thread
+
+    connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
+    Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    # Ctrl-C is for the process that the user started, which ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError):
+        while True:
+            answer(connection)
+
+
+def _end_with_parent(lifeline: int) -> None:
+    while os.read(lifeline, 1):
+        pass
+    os._exit(1)

@@ -1,0 +1,94 @@
+"""What whoever computes must know of an evaluation, wherever that is: the model, and how each attack is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from photoguard_eval.diffusion import load_model
+
+if TYPE_CHECKING:
+    from photoguard_eval.diffusion import LatentDiffusion
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model and how it is loaded; see `photoguard_eval.diffusion.load_model`.
+
+    Attributes:
+        name: An embedded checkpoint, a diffusers folder, a safetensors file or a hub id.
+        device: "cpu" or "cuda".
+        dtype: "float32", "float16" or "bfloat16".
+        revision: Commit of a hub model.
+        checkpointing: Whether activations are computed again for the gradient.
+        vae_tiling: Whether large images pass the autoencoder in tiles.
+        cpu_offload: Whether the text encoders stay on the processor.
+        compiled: Whether the networks are compiled.
+    """
+
+    name: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    revision: str | None = None
+    checkpointing: bool | None = None
+    vae_tiling: bool = False
+    cpu_offload: bool = False
+    compiled: bool = False
+
+    def load(self) -> LatentDiffusion:
+        """Load it.
+
+        Raises:
+            ModelError: If it cannot be loaded.
+        """
+        options = {name: value for name, value in vars(self).items() if name != "name"}
+        return load_model(self.name, **options)
+
+
+@dataclass(frozen=True)
+class AttackSource:
+    """How an attack is built in another process.
+
+    Attributes:
+        spec: The spec that it was asked for by; "" for a class or an object that was given directly.
+        pickled: The class or object, by cloudpickle; b"" for one that was asked for by a spec.
+        described: What it says of itself, where its code is not this package's, so that it runs in a process of its
+            own; None for an attack of this package, or one that is trusted.
+    """
+
+    spec: str = ""
+    pickled: bytes = b""
+    described: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an attack of others may take before it is stopped.
+
+    Attributes:
+        seconds: For each image.
+        memory_mib: Of its process; None for no limit.
+    """
+
+    seconds: float
+    memory_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """What whoever computes must know of an evaluation.
+
+    Attributes:
+        model: The model.
+        preset: Name of the preset, whose defaults the attacks take.
+        attacks: How each attack is built, by its label.
+        limits: What attacks of others may take.
+        threads: Threads of torch; None for as many as torch takes.
+    """
+
+    model: ModelChoice
+    preset: str
+    attacks: Mapping[str, AttackSource] = field(default_factory=dict)
+    limits: Limits = Limits(3600.0)
+    threads: int | None = None

@@ -1,0 +1,130 @@
+"""Work as a value that can be sent to another process: what is handed to whoever computes, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoguard_eval.attacks import Ball
+from photoguard_eval.diffusion import EditSettings
+
+Levels = NDArray[np.uint8]
+"""Images, (N, 3, H, W), or masks, (N, 1, H, W), in whole levels; a mask's are 0 and 1."""
+
+
+@dataclass(frozen=True)
+class ImmunizeWork:
+    """Images of one row and one size that are immunized at once.
+
+    Attributes:
+        attack: Label of the attack.
+        editor: Name of the editor that they are immunized against.
+        settings: Its settings.
+        names: Of the images.
+        prompts: Of the edits; the harness withholds them from an attack that does not see them.
+        seeds: Of the attack's random numbers, one for each image.
+        images: The originals.
+        masks: What will be edited.
+        budget: The run's, for an attack without one of its own.
+        at_once: See `AttackBatch`.
+        steps: Gradient steps, where fewer than the attack's are measured.
+    """
+
+    attack: str
+    editor: str
+    settings: EditSettings
+    names: tuple[str, ...]
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    images: Levels
+    masks: Levels
+    budget: Ball
+    at_once: int
+    steps: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class EditWork:
+    """Images of one row and one size that are edited at once.
+
+    Attributes:
+        editor: Name of the editor.
+        settings: Its settings.
+        names: Of the cases.
+        prompts: What is asked for.
+        seeds: Of the edits.
+        images: What is edited.
+        originals: Whose pixels the kept region may show.
+        masks: What is edited of them.
+    """
+
+    editor: str
+    settings: EditSettings
+    names: tuple[str, ...]
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    images: Levels
+    originals: Levels
+    masks: Levels
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+Work = ImmunizeWork | EditWork
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An image as it is stored.
+
+    Attributes:
+        png: The file.
+        facts: What is known of it, as JSON values.
+    """
+
+    png: bytes
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Work that was done.
+
+    Attributes:
+        artifacts: One for each image, in the order of the work.
+        warnings: What is to be told of it.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Work that was not done, and why. It is not run a second time.
+
+    Attributes:
+        kind: "attack" if the attack is to blame, and it alone; "memory" if a GPU's memory does not hold the images;
+            "run" if the run cannot go on.
+        message: What was wrong, and what to do.
+        frames: Where in an attack's own code it arose.
+        traceback: All of it.
+        error: Name of the error's class.
+    """
+
+    kind: Literal["attack", "memory", "run"]
+    message: str
+    frames: str = ""
+    traceback: str = ""
+    error: str = ""
+
+
+Outcome = Finished | Failed

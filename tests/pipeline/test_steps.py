@@ -1,0 +1,138 @@
+"""What each image depends on: every field of its inputs changes the keys that it should, and no other."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from photoguard_eval.code import sha256_of_code
+from photoguard_eval.errors import DatasetError
+from photoguard_eval.images.arrays import write_image
+from photoguard_eval.pipeline.plan import build_plan
+from photoguard_eval.pipeline.steps import edit, immunize
+from photoguard_eval.pipeline.steps.edit import EditInputs
+from photoguard_eval.pipeline.steps.immunize import ImmunizeInputs
+from photoguard_eval.pipeline.steps.keys import Editing, PictureFile, Placement
+from tests.tiny import random_images
+
+
+@pytest.fixture(scope="module")
+def rows(make_request):
+    plan = build_plan(make_request(attacks=("noise", "dayn,steps=1")))
+    return {(row.label, row.editor): row for row in plan.rows}
+
+
+OTHER = PictureFile(Path("nowhere.png"), "0" * 64)
+
+IMMUNIZE = {
+    "attack": (lambda own: replace(own.attack, arguments={"other": 1}), True),
+    "editing": (lambda own: replace(own.editing, settings=own.editing.settings.changed(eta=0)), True),
+    "name": (lambda own: "another", True),
+    "image": (lambda own: OTHER, True),
+    "mask": (lambda own: OTHER, None),
+    "prompt": (lambda own: "another prompt", None),
+    "run_seed": (lambda own: 1, True),
+}
+EDIT = {
+    "editing": (lambda own: replace(own.editing, settings=own.editing.settings.changed(eta=0)), True),
+    "name": (lambda own: "another", False),
+    "original": (lambda own: OTHER, True),
+    "mask": (lambda own: OTHER, None),
+    "prompt": (lambda own: "another prompt", True),
+    "seed": (lambda own: 99, True),
+    "immunized": (lambda own: "0" * 64, True),
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ImmunizeInputs)])
+def test_every_input_of_an_immunized_image_is_in_its_key_if_the_attack_sees_it(rows, name):
+    change, matters = IMMUNIZE[name]
+    for (label, editor), row in rows.items():
+        if row.attack is None:
+            continue
+        own = row.immunize[0].inputs
+        sees = {"mask": editor == "inpaint", "prompt": label.startswith("dayn")}
+        changed = replace(own, **{name: change(own)}).key != own.key
+        assert changed == (sees[name] if matters is None else matters), (label, editor)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(EditInputs)])
+def test_every_input_of_an_edit_is_in_its_key_but_for_its_name(rows, name):
+    change, matters = EDIT[name]
+    for (label, editor), row in rows.items():
+        own = row.edits[0].inputs
+        changed = replace(own, **{name: change(own)}).key != own.key
+        assert changed == (editor == "inpaint" if matters is None else matters), (label, editor)
+
+
+CHANGES = {"dtype": "float16", "device": "cuda", "vae_tiling": True, "cpu_offload": True, "compiled": True}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Placement)])
+def test_where_the_model_computes_is_in_all_keys(rows, name):
+    for row in rows.values():
+        for task in row.tasks[:1]:
+            editing = task.inputs.editing
+            other = replace(editing, placement=replace(editing.placement, **{name: CHANGES[name]}))
+            assert replace(task.inputs, editing=other).key != task.inputs.key
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Editing)])
+def test_how_images_are_edited_is_in_all_keys(rows, name):
+    for row in rows.values():
+        own = row.tasks[0].inputs
+        changes = {
+            "model": lambda editing: replace(editing.model, weights_sha256="0" * 64),
+            "placement": lambda editing: replace(editing.placement, dtype="float16"),
+            "editor": lambda editing: replace(editing.editor, fingerprint="other code"),
+            "settings": lambda editing: editing.settings.changed(guidance_scale=3),
+        }
+        assert replace(own, editing=replace(own.editing, **{name: changes[name](own.editing)})).key != own.key
+
+
+@pytest.mark.parametrize("step", [immunize, edit])
+@pytest.mark.parametrize("library", ["torch", "diffusers", "transformers", "pillow"])
+def test_the_libraries_are_in_all_keys(rows, monkeypatch, step, library):
+    from photoguard_eval.pipeline.steps import keys
+
+    task = rows["noise", "inpaint"].tasks[0 if step is immunize else -1]
+    before, versions = task.key, keys.library_versions
+    monkeypatch.setattr(keys, "library_versions", lambda names: {**versions(names), library: "0"})
+    assert replace(task.inputs).key != before
+
+
+def test_comments_and_docstrings_are_in_no_key(tmp_path):
+    code = 'def double(value):\n    """Double."""\n    return 2 * value\n'
+    same = {
+        "comment": "# Twice as much.\n" + code,
+        "docstring": code.replace("Double.", "Return twice as much."),
+        "none": code.replace('    """Double."""\n', ""),
+        "layout": code.replace("2 * value", "(2\n        * value)"),
+        "attribute": code + '\n\nLIMIT = 3\n"""How much."""\n',
+    }
+    for name, text in {"own": code, **same, "bare": code + "\n\nLIMIT = 3\n", "other": code.replace("2", "3")}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    own = sha256_of_code(tmp_path / "own.py")
+    assert {sha256_of_code(tmp_path / f"{name}.py") for name in ("comment", "docstring", "none", "layout")} == {own}
+    assert sha256_of_code(tmp_path / "attribute.py") == sha256_of_code(tmp_path / "bare.py") != own
+    assert sha256_of_code(tmp_path / "other.py") != own
+    (tmp_path / "broken.py").write_text("def (")
+    assert len(sha256_of_code(tmp_path / "broken.py")) == 64
+
+
+def test_a_file_that_was_changed_meanwhile_is_not_worked_on(tmp_path):
+    write_image(tmp_path / "image.png", random_images(1))
+    with pytest.raises(DatasetError, match=r"image\.png was changed while the run went on"):
+        PictureFile(tmp_path / "image.png", "0" * 64).image()
+
+
+def test_work_holds_the_pixels_of_the_files_and_the_seeds_of_the_inputs(rows):
+    tasks = rows["noise", "inpaint"].immunize
+    work = immunize.gather([task.inputs for task in tasks], 3)
+    assert (work.images / 255 == [task.case.image()[0].numpy() for task in tasks]).mean() > 0.999
+    assert work.seeds == tuple(task.inputs.seed for task in tasks)
+    assert set(work.masks.flatten().tolist()) == {0, 1}
+    edits = rows["original", "inpaint"].edits
+    assert (
+        edit.gather([task.inputs for task in edits]).images == edit.gather([t.inputs for t in edits]).originals
+    ).all()
