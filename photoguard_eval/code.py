@@ -8,19 +8,24 @@ from functools import lru_cache
 from pathlib import Path
 
 
-@lru_cache(maxsize=4096)
 def sha256_of_code(path: Path) -> str:
     """Return the SHA-256 of what a Python file does; of its bytes where it is no Python that can be parsed.
 
     Two files that differ in comments, docstrings, blank lines or quotes alone have the same hash.
 
     Args:
-        path: The file. It is read once: a process runs the code that it has imported.
+        path: The file.
 
     Example:
         >>> len(sha256_of_code(Path(__file__)))
         64
     """
+    state = path.stat()
+    return _sha256_of_code(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _sha256_of_code(path: Path, _modified: int, _size: int) -> str:
     source = path.read_bytes()
     try:
         meaning = ast.unparse(_without_docstrings(ast.parse(source))).encode("utf-8", "surrogatepass")

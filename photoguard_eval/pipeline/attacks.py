@@ -11,6 +11,7 @@ from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.pipeline.isolation import describe, described
 from photoguard_eval.pipeline.presets import Preset, find_preset
 from photoguard_eval.pipeline.session import AttackSource
+from photoguard_eval.plugins.loading import installed
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.results.rows import REFERENCES
 
@@ -91,10 +92,9 @@ def names_foreign_code(spec: str) -> bool:
         spec: Of an attack.
     """
     name, *arguments = spec.split(",")
-    known = ATTACKS.registered()
-    installed = set(ATTACKS.names()) - known
+    others = set(installed(ATTACKS.entry_point_group, ATTACKS.kind))
     words = {word.strip() for part in arguments for word in re.split(r"[=+();]", part)}
-    if ":" in name or name.strip() in installed or words & installed:
+    if ":" in name or name.strip() in others or words & others:
         return True
     return any(re.search(r"\.py:|^[\w.]+:[A-Za-z_]\w*$", word) for word in words)
 

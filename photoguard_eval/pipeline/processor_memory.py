@@ -16,7 +16,8 @@ from photoguard_eval import resources
 from photoguard_eval.attacks import Attack
 from photoguard_eval.diffusion import load_architecture
 from photoguard_eval.errors import ModelError
-from photoguard_eval.pipeline.memory import HEADROOM, counted_parts, free_memory
+from photoguard_eval.pipeline.device_memory import free_memory
+from photoguard_eval.pipeline.memory import HEADROOM, counted_parts
 from photoguard_eval.pipeline.steps.keys import Editing
 
 SMALL_SIDE = 256

@@ -12,8 +12,8 @@ from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.diffusion import EDITORS, Editor
 from photoguard_eval.errors import AttackError, InterferenceError, PhotoguardError, message_of
 from photoguard_eval.pipeline.attacks import build
+from photoguard_eval.pipeline.device_memory import free_memory, is_out_of_memory, release_memory
 from photoguard_eval.pipeline.isolation import Isolation, described
-from photoguard_eval.pipeline.memory import free_memory, is_out_of_memory, release_memory
 from photoguard_eval.pipeline.session import Session
 from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.work import EditWork, Failed, Finished, ImmunizeWork, Outcome, Work

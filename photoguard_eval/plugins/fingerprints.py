@@ -9,7 +9,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from photoguard_eval.files import sha256_of_file, sha256_of_json
+from photoguard_eval.code import sha256_of_code
+from photoguard_eval.files import sha256_of_json
 from photoguard_eval.plugins.source_code import is_of_file, project_files, source_files
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))
@@ -18,10 +19,11 @@ SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 def fingerprint(factory: type) -> str:
     """Return the SHA-256 of what a class is written in.
 
-    Of a class in a file these are the files that `source_files` names. A class that was typed in a notebook or at a
-    prompt has none. There it is the source by `inspect.getsource`, which notebooks and recent prompts keep, else the
-    compiled code, in which comments do not count and line numbers neither. Functions, classes and plain values that it
-    names from there count as well, and the files of the project's modules; other objects, such as tensors, do not.
+    Of a class in a file these are the files that `source_files` names, without comments and docstrings. A class that
+    was typed in a notebook or at a prompt has none. There it is the source by `inspect.getsource`, which notebooks and
+    recent prompts keep, else the compiled code, in which comments do not count and line numbers neither. Functions,
+    classes and plain values that it names from there count as well, and the files of the project's modules; other
+    objects, such as tensors, do not.
 
     Args:
         factory: A class.
@@ -32,7 +34,7 @@ def fingerprint(factory: type) -> str:
     typed = _Typed()
     for base in factory.__mro__:
         typed.take(base)
-    files = sorted(map(sha256_of_file, source_files(factory) | typed.files))
+    files = sorted(map(sha256_of_code, source_files(factory) | typed.files))
     if typed.texts:
         return sha256_of_json([files, sorted(typed.texts)])
     return sha256_of_json(files) if files else ""

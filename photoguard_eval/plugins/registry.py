@@ -88,10 +88,6 @@ class Registry(Generic[T]):
         """Return all registered names, those of installed packages included, sorted."""
         return sorted({*self._entries, *self._installed()})
 
-    def registered(self) -> set[str]:
-        """Return the names of the classes that are registered in this process; none is loaded for it."""
-        return set(self._entries)
-
     def classes(self) -> dict[str, type[T]]:
         """Load every class; a broken installed plug-in warns and is left out.
 

@@ -62,28 +62,26 @@ def test_all_images_are_computed_and_stored_wherever_they_end(plan, tmp_path):
 
 
 def test_an_edit_starts_as_soon_as_its_images_are_there_and_not_before(plan, tmp_path):
-    """With one attack that is never done, all other rows are finished beside it."""
-    executor = Paper(2)
-    first, held = executor.next, []
+    """Beside one attack that takes for ever everything else is done that does not need its images."""
 
-    def slow():
-        # What the encoder attack has begun ends last.
-        if len(executor.taken) > 1 and getattr(executor.taken[-1][1], "attack", "") == "encoder,steps=4":
-            held.append(executor.taken[-1])
-            executor.taken.reverse()
-        return first()
+    def takes_for_ever(work):
+        return (getattr(work, "attack", ""), work.editor) == ("encoder,steps=4", "inpaint")
 
-    executor.next = slow
+    class Slow(Paper):
+        def next(self):
+            self.taken.sort(key=lambda taken: not takes_for_ever(taken[1]))
+            return super().next()
+
+    executor = Slow(2)
     drive(plan, tmp_path, executor)
-    order = [(getattr(work, "attack", "edit"), work.editor) for work in executor.done]
-    assert held
-    slowest = order.index(("encoder,steps=4", "inpaint"))
-    assert ("edit", "inpaint") in order[:slowest], "edits run while an attack is not finished"
+    slowest = [takes_for_ever(work) for work in executor.done].index(True)
+    after = [(type(work), work.editor, len(work)) for work in executor.done[slowest + 1 :]]
+    assert sorted(after, key=str) == [(EditWork, "inpaint", 1), (EditWork, "inpaint", 2)]
 
 
 def test_an_attack_that_fails_is_stopped_alone_and_is_not_run_again(plan, tmp_path):
     failed = Failed("attack", "It broke.", "  mine.py:3", "Traceback …", "AttackError")
-    executor, stream = Paper(2, lambda work: failed if getattr(work, "attack", "") == "noise" else None), io.StringIO()
+    executor, stream = Paper(1, lambda work: failed if getattr(work, "attack", "") == "noise" else None), io.StringIO()
     driver = drive(plan, tmp_path, executor, stream)
     assert [failure.error for failure in driver.failures.values()] == ["It broke."]
     assert sum(getattr(work, "attack", "") == "noise" for work in executor.done) == 1

@@ -10,7 +10,8 @@ from photoguard_eval.diffusion import load_architecture
 from photoguard_eval.errors import ModelError
 from photoguard_eval.pipeline import accounting, evaluation, worker
 from photoguard_eval.pipeline.accounting import GIBIBYTE, AttackCost, EditCost, UncountableError, count_attack
-from photoguard_eval.pipeline.memory import HEADROOM, batch_sizes, free_memory, is_out_of_memory
+from photoguard_eval.pipeline.device_memory import free_memory, is_out_of_memory
+from photoguard_eval.pipeline.memory import HEADROOM, batch_sizes
 from photoguard_eval.pipeline.plan import Plan, build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store

@@ -7,7 +7,7 @@ import pytest
 
 from photoguard_eval.code import sha256_of_code
 from photoguard_eval.errors import DatasetError
-from photoguard_eval.images.arrays import write_image
+from photoguard_eval.images.arrays import to_8bit, write_image
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.steps.edit import EditInputs
@@ -129,7 +129,8 @@ def test_a_file_that_was_changed_meanwhile_is_not_worked_on(tmp_path):
 def test_work_holds_the_pixels_of_the_files_and_the_seeds_of_the_inputs(rows):
     tasks = rows["noise", "inpaint"].immunize
     work = immunize.gather([task.inputs for task in tasks], 3)
-    assert (work.images / 255 == [task.case.image()[0].numpy() for task in tasks]).mean() > 0.999
+    for image, task in zip(work.images, tasks, strict=True):
+        assert (image == to_8bit(task.case.image())[0].numpy()).all()
     assert work.seeds == tuple(task.inputs.seed for task in tasks)
     assert set(work.masks.flatten().tolist()) == {0, 1}
     edits = rows["original", "inpaint"].edits
