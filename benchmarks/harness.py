@@ -29,7 +29,7 @@ from photoguard_eval.attacks import GradientAttack, NoiseAttack
 from photoguard_eval.diffusion import Editor
 from photoguard_eval.metrics.base import DistributionMetric, PairwiseMetric, PromptMetric
 from photoguard_eval.metrics.features import EmbeddedClipFeatures
-from photoguard_eval.pipeline.request import EvaluationRequest
+from photoguard_eval.pipeline.session import ModelChoice
 
 WORK = (
     (GradientAttack, "perturb"),
@@ -39,7 +39,7 @@ WORK = (
     (PromptMetric, "compute"),
     (DistributionMetric, "compute"),
     (EmbeddedClipFeatures, "features"),
-    (EvaluationRequest, "load_model"),
+    (ModelChoice, "load"),
 )
 """What an evaluation is for; all else is the harness."""
 

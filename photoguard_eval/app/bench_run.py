@@ -25,11 +25,11 @@ from photoguard_eval.app.pytest_plugin import destination
 from photoguard_eval.attacks import Attack
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.files import locked, named_in_errors, require_writable
-from photoguard_eval.pipeline.execution import OnFailure
+from photoguard_eval.pipeline.driver import OnFailure
+from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import Plan, build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.pipeline.workers import evaluate
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.results.outcomes import GateReport
 from photoguard_eval.results.rows import MethodResult, RowId
@@ -123,9 +123,9 @@ class BenchRun:
         on_failure = OnFailure(option(self.config, FAIL_FAST), option(self.config, DEBUG))
         with self._uncaptured():
             # Within, so that progress goes to the real standard error.
-            result, self.computed = evaluate(
-                self.plan, self.store, Progress(quiet=option(self.config, QUIET)), on_failure
-            )
+            evaluation = Evaluation(self.plan, self.store, Progress(quiet=option(self.config, QUIET)), on_failure)
+            result = evaluation.run()
+        self.computed = evaluation.computed
         return result
 
     @cached_property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.app.options import DEBUG, EVALUATION_OPTIONS, Option, request_of
 
 if TYPE_CHECKING:
-    from photoguard_eval.pipeline.plan import EvaluationRequest
+    from photoguard_eval.pipeline.request import EvaluationRequest
 
 EXIT_FAILED_GATE = 1
 EXIT_LEFT_OUT = 1

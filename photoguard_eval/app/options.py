@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from photoguard_eval.pipeline.plan import EvaluationRequest
+    from photoguard_eval.pipeline.request import EvaluationRequest
 
 
 def _as_given(value: Any) -> Any:
@@ -208,11 +208,66 @@ ATTACK_OPTIONS = (
         field="attacks",
         reads=tuple,
     ),
+    Option(
+        "budget",
+        "a budget of the attacks, as 16/255 or l2:8/255; repeat it for several (default: 16/255)",
+        repeated=True,
+        metavar="BALL",
+        field="budgets",
+        reads=tuple,
+    ),
     SEED,
 )
 """What is evaluated."""
 
-EVALUATION_OPTIONS = (*MODEL_OPTIONS, *CASE_OPTIONS, *ATTACK_OPTIONS, STORE, QUIET)
+EXECUTOR_OPTIONS = (
+    Option(
+        "executor",
+        "where the work runs: serial, processes or ray (default: processes for several workers, else serial)",
+        metavar="NAME",
+        field="executor",
+    ),
+    Option("address", "of a Ray cluster: auto, ray://HOST:PORT or local", metavar="ADDRESS", field="address"),
+    Option(
+        "threads", "threads of each process (default: the processor's, shared)", type=int, metavar="N", field="threads"
+    ),
+)
+"""Where the work runs."""
+
+ISOLATION_OPTIONS = (
+    Option(
+        "attack-timeout",
+        "seconds that an attack of others may take for an image",
+        3600.0,
+        type=float,
+        metavar="SECONDS",
+        field="attack_timeout",
+    ),
+    Option(
+        "attack-memory",
+        "mebibytes that the process of an attack of others may take (default: any)",
+        type=float,
+        metavar="MIB",
+        field="attack_memory",
+    ),
+    Option(
+        "trusted",
+        "run attacks of others in this process, for debugging; the result says so",
+        is_flag=True,
+        field="trusted",
+    ),
+)
+"""What attacks of others may do."""
+
+EVALUATION_OPTIONS = (
+    *MODEL_OPTIONS,
+    *CASE_OPTIONS,
+    *ATTACK_OPTIONS,
+    *EXECUTOR_OPTIONS,
+    *ISOLATION_OPTIONS,
+    STORE,
+    QUIET,
+)
 """All that decides an evaluation, and where its artifacts lie."""
 
 SUITE_OPTIONS = (*EVALUATION_OPTIONS, REPORTS, BASELINE, BLESS, FAIL_FAST, DEBUG)
@@ -229,7 +284,7 @@ def request_of(value_of: Callable[[Option], Any], options: Iterable[Option] = EV
     Raises:
         ConfigurationError: If a setting is none of an edit.
     """
-    from photoguard_eval.pipeline.plan import EvaluationRequest
+    from photoguard_eval.pipeline.request import EvaluationRequest
 
     values = {option: value_of(option) for option in options if option.field}
     read = {option.field: option.reads(value) for option, value in values.items() if value is not None}

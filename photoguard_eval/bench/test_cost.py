@@ -4,54 +4,47 @@ Timings need a model in memory, so they are taken when the run computed somethin
 asked for (`--benchmark-only`).
 """
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from photoguard_eval.app.bench_run import BenchRun
-from photoguard_eval.attacks.harness import immunize
-from photoguard_eval.diffusion import CostMeter, LatentDiffusion
-from photoguard_eval.pipeline.execution import attack_batch
-from photoguard_eval.randomness import CaseGenerators
+from photoguard_eval.images.arrays import decode_png
+from photoguard_eval.pipeline.artifacts import ImmunizedFacts
+from photoguard_eval.pipeline.steps import edit, immunize
+from photoguard_eval.pipeline.work import Finished
+from photoguard_eval.pipeline.worker import Worker
 
 
 @pytest.fixture(scope="module")
-def model(bench_run: BenchRun, request: pytest.FixtureRequest) -> LatentDiffusion:
-    """The model of the run."""
+def worker(bench_run: BenchRun, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """Whoever computes."""
     if not (bench_run.computed or request.config.getoption("--benchmark-only")):
-        pytest.skip("every cell came from the store; time the calls with --benchmark-only")
-    return bench_run.plan.request.load_model()
+        pytest.skip("every image came from the store; time the calls with --benchmark-only")
+    with closing(Worker(bench_run.plan.session)) as worker:
+        yield worker
 
 
-def test_edit(benchmark: Any, bench_run: BenchRun, model: LatentDiffusion, editor: str) -> None:
+def test_edit(benchmark: Any, bench_run: BenchRun, worker: Worker, editor: str) -> None:
     """Time one edit."""
-    planned = bench_run.plan.editors[editor]
-    cell = bench_run.plan.original(editor).edits[0]
-    image, mask = cell.case.image().to(model.device), cell.case.mask().to(model.device)
-    edited = benchmark.pedantic(
-        planned.plugin.instance.edit,
-        args=(model, image, mask, (cell.case.prompt,), (cell.seed,), planned.settings),
-        kwargs={"originals": image},
-        rounds=2,
-    )
-    assert edited.shape == image.shape
+    work = edit.gather([bench_run.plan.original(editor).edits[0].inputs])
+    finished = benchmark.pedantic(worker.perform, args=(work,), rounds=2)
+    assert isinstance(finished, Finished), finished
+    assert decode_png(finished.artifacts[0].png).shape == work.images.shape
 
 
-def test_immunize(benchmark: Any, bench_run: BenchRun, model: LatentDiffusion, attack: str, editor: str) -> None:
+def test_immunize(benchmark: Any, bench_run: BenchRun, worker: Worker, attack: str, editor: str) -> None:
     """Time the immunization of one image, and record its gradient evaluations and memory."""
-    method = next(method for method in bench_run.plan.methods if (method.label, method.editor) == (attack, editor))
-    plugin = next(plugin for plugin in bench_run.attacks if plugin.label == attack)
-    cell, instance = method.immunize[0], plugin.instance
-    request = bench_run.plan.request
-    batch = attack_batch(model, [cell], bench_run.plan.editors[editor], request.batch_size)
-    meter = CostMeter(model)
-    (finished,) = benchmark.pedantic(
-        lambda: immunize(instance, model, batch, CaseGenerators.from_seeds([cell.seed]), meter, plugin.declared),
-        rounds=1,
-    )
-    benchmark.extra_info.update(meter.cost(1))
-    budget = plugin.declared.within(batch.budget).budget
-    assert budget.size(finished.perturbation) <= budget.levels + 1e-3
+    row = next(row for row in bench_run.plan.methods if (row.label, row.editor) == (attack, editor))
+    work = immunize.gather([row.immunize[0].inputs], bench_run.plan.request.batch_size)
+    finished = benchmark.pedantic(worker.perform, args=(work,), rounds=1)
+    assert isinstance(finished, Finished), finished
+    measured = ImmunizedFacts.model_validate(finished.artifacts[0].facts)
+    benchmark.extra_info.update(measured.cost.model_dump(exclude={"batch_size"}))
+    budget = row.immunize[0].inputs.threat_model.budget
+    assert budget.size(measured) <= budget.levels + 1e-3
 
 
 def test_gradient_evaluations_are_counted(bench_run: BenchRun, attack: str, editor: str) -> None:

@@ -23,7 +23,7 @@ from photoguard_eval.pipeline.presets import Preset, find_preset
 from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
 from photoguard_eval.pipeline.seeds import EditSeeds, choose_seeds, reroll_seed
-from photoguard_eval.pipeline.session import Limits, Session
+from photoguard_eval.pipeline.session import Session
 from photoguard_eval.pipeline.steps.edit import EditInputs
 from photoguard_eval.pipeline.steps.immunize import ImmunizeInputs
 from photoguard_eval.pipeline.steps.keys import Editing, PictureFile
@@ -165,7 +165,7 @@ def _session(request: EvaluationRequest, preset: Preset, attacks: Sequence[Plann
         model=request.model_choice,
         preset=preset.name,
         attacks={attack.plugin.label: attack.source for attack in attacks},
-        limits=Limits(request.attack_timeout, request.attack_memory),
+        limits=request.limits,
         threads=request.threads,
     )
 

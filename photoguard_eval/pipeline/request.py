@@ -12,7 +12,7 @@ from photoguard_eval.attacks.ball import distinct_balls
 from photoguard_eval.diffusion import default_model
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS
-from photoguard_eval.pipeline.session import ModelChoice
+from photoguard_eval.pipeline.session import Limits, ModelChoice
 from photoguard_eval.pipeline.steps.keys import Placement
 from photoguard_eval.randomness import require_seed
 
@@ -102,6 +102,11 @@ class EvaluationRequest:
             ConfigurationError: If one is no budget, or two differ by rounding.
         """
         return distinct_balls(self.budgets) if self.budgets else (DEFAULT_BUDGET,)
+
+    @property
+    def limits(self) -> Limits:
+        """What attacks of others may take."""
+        return Limits(self.attack_timeout, self.attack_memory)
 
     @property
     def model_choice(self) -> ModelChoice:

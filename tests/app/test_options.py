@@ -9,7 +9,7 @@ from photoguard_eval.app.commands import COMMANDS
 from photoguard_eval.app.main import build_parser, main
 from photoguard_eval.app.options import EVALUATION_OPTIONS, SUITE_OPTIONS, request_of
 from photoguard_eval.app.pytest_plugin import destination, pytest_addoption
-from photoguard_eval.pipeline.plan import EvaluationRequest
+from photoguard_eval.pipeline.request import EvaluationRequest
 
 FIELDS = {field.name: field for field in dataclasses.fields(EvaluationRequest)}
 GIVEN = {"type": {int: "3"}, "name": {"setting": "eta=0.5", "dtype": "bfloat16"}}

@@ -11,8 +11,8 @@ from photoguard_eval.app.options import MASK_FROM, MODEL_OPTIONS, PRESET, SEED, 
 from photoguard_eval.app.remarks import say_colours, warn_of_size
 
 if TYPE_CHECKING:
-    from photoguard_eval.pipeline.inputs import Editing
-    from photoguard_eval.pipeline.plan import EvaluationRequest
+    from photoguard_eval.pipeline.request import EvaluationRequest
+    from photoguard_eval.pipeline.steps.keys import Editing
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     original = image if options.original is None else read_image(options.original)
     require_same_size(image, original, str(options.original))
     say_colours([options.image] if options.original is None else [options.image, options.original])
-    model = request.load_model()
+    model = request.model_choice.load()
     if mask is not None:
         require_latent_mask(mask, model.downscale_factor, str(options.mask))
     edited = editor.edit(
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _editing(options: argparse.Namespace, request: EvaluationRequest) -> Editing:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
-    from photoguard_eval.pipeline.inputs import Editing
     from photoguard_eval.pipeline.presets import find_preset
+    from photoguard_eval.pipeline.steps.keys import Editing
 
     identity = identify_model(request.model, request.revision)
     editor = default_editor(identity.kind, has_mask=options.mask is not None)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.app.command import EXIT_LEFT_OUT, Command, print_json, request_from
-from photoguard_eval.app.options import JSON, MASK_FROM, MODEL_OPTIONS, PRESET, SEED, Option
+from photoguard_eval.app.options import ISOLATION_OPTIONS, JSON, MASK_FROM, MODEL_OPTIONS, PRESET, SEED, Option
 from photoguard_eval.app.remarks import note, say_colours, say_what_is_left_out, warn_of_size
 from photoguard_eval.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from photoguard_eval.pipeline.immunization import Recipe
     from photoguard_eval.pipeline.photographs import Found
-    from photoguard_eval.pipeline.plan import EvaluationRequest
+    from photoguard_eval.pipeline.request import EvaluationRequest
+    from photoguard_eval.pipeline.session import Session
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,20 +24,21 @@ def run(options: argparse.Namespace) -> int:
     from photoguard_eval.pipeline.immunization import immunize_photographs
     from photoguard_eval.pipeline.photographs import find_photographs
     from photoguard_eval.pipeline.progress import Progress
+    from photoguard_eval.pipeline.worker import Worker
     from photoguard_eval.randomness import require_seed
 
     require_seed(options.seed)
     found = find_photographs(options.image, options.mask, options.output, options.mask_from)
-    request = request_from(options, MODEL_OPTIONS)
-    recipe = _recipe(options, request)
+    request = request_from(options, (*MODEL_OPTIONS, *ISOLATION_OPTIONS))
+    recipe, session = _recipe(options, request)
     _require_feasible(recipe, request, found)
     for photograph in found.photographs:
         photograph.read()
     say_colours([photograph.image for photograph in found.photographs])
-    model = request.load_model()
     folder = options.output if options.image.is_dir() else None
     progress = Progress(quiet=options.json or folder is None)
-    facts = immunize_photographs(found.photographs, recipe, model, progress, folder)
+    with closing(Worker(session)) as worker:
+        facts = immunize_photographs(found.photographs, recipe, worker, progress, folder)
     if options.json:
         print_json(facts if folder else facts[0])
     else:
@@ -43,15 +46,17 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_LEFT_OUT if found.left_out else 0
 
 
-def _recipe(options: argparse.Namespace, request: EvaluationRequest) -> Recipe:
+def _recipe(options: argparse.Namespace, request: EvaluationRequest) -> tuple[Recipe, Session]:
     from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
+    from photoguard_eval.pipeline.attacks import notes_on, plan_attack
     from photoguard_eval.pipeline.immunization import Recipe
-    from photoguard_eval.pipeline.inputs import Editing
-    from photoguard_eval.pipeline.plan import create_attack, notes_on
     from photoguard_eval.pipeline.presets import find_preset
+    from photoguard_eval.pipeline.session import Session
+    from photoguard_eval.pipeline.steps.keys import Editing
 
     preset = find_preset(options.preset)
-    attack = create_attack(options.attack, preset)
+    planned = plan_attack(options.attack, preset, trusted=request.trusted)
+    attack = planned.plugin
     if attack.declared.sees_prompt and not (options.prompt or "").strip():
         raise ConfigurationError(f"The attack {options.attack!r} sees the prompt of the edit. Give it with --prompt.")
     for remark in notes_on(attack, preset):
@@ -60,7 +65,8 @@ def _recipe(options: argparse.Namespace, request: EvaluationRequest) -> Recipe:
     editor = default_editor(identity.kind, has_mask=options.mask is not None)
     settings = preset.settings(editor, identity, request.settings)
     editing = Editing(identity, request.placement, EDITORS.create(editor), settings)
-    return Recipe(attack, editing, options.prompt, options.seed)
+    recipe = Recipe(attack, editing, options.prompt, options.seed)
+    return recipe, Session(request.model_choice, preset.name, {attack.label: planned.source}, request.limits)
 
 
 def _require_feasible(recipe: Recipe, request: EvaluationRequest, found: Found) -> None:
@@ -105,6 +111,7 @@ COMMAND = Command(
         SEED.but(help="of the attack"),
         PRESET.but(default="paper"),
         *MODEL_OPTIONS,
+        *ISOLATION_OPTIONS,
         JSON.but(help="print what was measured as JSON"),
     ),
 )

@@ -19,11 +19,11 @@ def run(options: argparse.Namespace) -> int:
     from photoguard_eval.analysis.baseline import read_baseline
     from photoguard_eval.analysis.board_rows import leaderboard_rows
     from photoguard_eval.files import require_writable
-    from photoguard_eval.pipeline.execution import OnFailure
+    from photoguard_eval.pipeline.driver import OnFailure
+    from photoguard_eval.pipeline.evaluation import Evaluation
     from photoguard_eval.pipeline.plan import build_plan
     from photoguard_eval.pipeline.progress import Progress
     from photoguard_eval.pipeline.store import Store
-    from photoguard_eval.pipeline.workers import evaluate
     from photoguard_eval.reports import StoreImages, terminal_report, terminal_width, write_reports
 
     plan = build_plan(request_from(options))
@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
         read_baseline(options.baseline)
     require_writable(options.reports, "--reports")
     store = Store(options.store)
-    result, _ = evaluate(plan, store, Progress(quiet=options.quiet), OnFailure(options.fail_fast, options.debug))
+    on_failure = OnFailure(options.fail_fast, options.debug)
+    result = Evaluation(plan, store, Progress(quiet=options.quiet), on_failure).run()
     report, blessed = _gate(options, result)
     images = StoreImages(plan.dataset.path, store.image)
     paper_rows = not plan.embedded_model
