@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pytest
 
 from photoguard_eval.analysis.claims import claim_id
-from photoguard_eval.analysis.rows import row_name
 from photoguard_eval.app.bench_run import BenchRun
 from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.outcomes import ClaimOutcome, ThresholdOutcome
@@ -65,19 +64,18 @@ class Thresholds:
         """Assert the thresholds of an attack's row.
 
         Args:
-            attack: The attack's label, "original" or "re-roll".
+            attack: What the row is called, see `row_name`.
             editor: The editor.
             concerns: Tells which metrics to check.
         """
         gate, metrics = self.run.gate, {metric.name: metric for metric in self.run.result.metrics}
-        stopped = [failure for failure in gate.failures if failure.attack == attack]
-        if stopped:
-            pytest.fail(f"{attack} was stopped: {stopped[0].error}", pytrace=False)
-        row = attack if attack in REFERENCES else row_name(self.run.row_id(attack, editor))
+        stopped = None if attack in REFERENCES else self.run.why_stopped(attack, editor)
+        if stopped is not None:
+            pytest.fail(f"{attack} was stopped: {stopped}", pytrace=False)
         outcomes = [
             outcome
             for outcome in gate.thresholds
-            if (outcome.attack, outcome.editor) == (row, editor) and concerns(metrics[outcome.metric])
+            if (outcome.attack, outcome.editor) == (attack, editor) and concerns(metrics[outcome.metric])
         ]
         if not outcomes:
             pytest.skip(f"no baseline for {attack} under {editor}; record one with --bless")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from photoguard_eval.analysis.gate import bless, check
+from photoguard_eval.analysis.rows import row_name
 from photoguard_eval.app.options import (
     BASELINE,
     BLESS,
@@ -22,17 +23,16 @@ from photoguard_eval.app.options import (
     request_of,
 )
 from photoguard_eval.app.pytest_plugin import destination
-from photoguard_eval.attacks import Attack
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.files import locked, named_in_errors, require_writable
 from photoguard_eval.pipeline.driver import OnFailure
 from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import Plan, build_plan
 from photoguard_eval.pipeline.progress import Progress
+from photoguard_eval.pipeline.rows import Row
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.results.outcomes import GateReport
-from photoguard_eval.results.rows import MethodResult, RowId
+from photoguard_eval.results.rows import MethodResult
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -75,29 +75,33 @@ class BenchRun:
         return build_plan(request_of(partial(option, self.config)))
 
     @property
-    def attacks(self) -> tuple[Plugin[Attack], ...]:
-        """The attacks of the plan; none if the options are refused."""
-        return self.plan.attacks if self._is_planned() else ()
+    def attacks(self) -> tuple[str, ...]:
+        """What the rows of attacks are called, see `row_name`; none if the options are refused."""
+        return tuple(dict.fromkeys(row_name(row.id) for row in self.plan.methods)) if self._is_planned() else ()
 
     @property
     def editors(self) -> tuple[str, ...]:
         """The names of the plan's editors; none if the options are refused."""
         return tuple(self.plan.editors) if self._is_planned() else ()
 
-    def row_id(self, attack: str, editor: str) -> RowId:
-        """Return the row of the result that an attack of the plan has under an editor.
+    def planned(self, attack: str, editor: str) -> Row:
+        """Return a row of the plan.
 
         Args:
-            attack: Its label.
-            editor: The editor.
+            attack: One of `attacks`.
+            editor: One of `editors`.
         """
-        method = next(method for method in self.plan.methods if (method.label, method.editor) == (attack, editor))
-        return method.row_id(self.plan.model.name)
+        return next(row for row in self.plan.methods if (row_name(row.id), row.editor) == (attack, editor))
 
     def row(self, attack: str, editor: str) -> MethodResult | None:
-        """Return that row; None if the attack was stopped."""
-        wanted = self.row_id(attack, editor)
+        """Return the same row of the result; None if the attack was stopped."""
+        wanted = self.planned(attack, editor).id
         return next((row for row in self.result.methods if row.id == wanted), None)
+
+    def why_stopped(self, attack: str, editor: str) -> str | None:
+        """Return why a row of the plan is not in the result; None if it is."""
+        label = self.planned(attack, editor).label
+        return next((failure.error for failure in self.result.failures if failure.attack == label), None)
 
     def _is_planned(self) -> bool:
         if self.refused is None:

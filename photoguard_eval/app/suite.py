@@ -46,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     run = metafunc.config.stash[RUN]
     if "attack" in metafunc.fixturenames:
-        metafunc.parametrize("attack", [attack.label for attack in run.attacks])
+        metafunc.parametrize("attack", run.attacks)
     if "editor" in metafunc.fixturenames:
         metafunc.parametrize("editor", run.editors)
     if "similarity_metric" in metafunc.fixturenames:

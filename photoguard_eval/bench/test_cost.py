@@ -37,7 +37,7 @@ def test_edit(benchmark: Any, bench_run: BenchRun, worker: Worker, editor: str) 
 
 def test_immunize(benchmark: Any, bench_run: BenchRun, worker: Worker, attack: str, editor: str) -> None:
     """Time the immunization of one image, and record its gradient evaluations and memory."""
-    row = next(row for row in bench_run.plan.methods if (row.label, row.editor) == (attack, editor))
+    row = bench_run.planned(attack, editor)
     work = immunize.gather([row.immunize[0].inputs], bench_run.plan.request.batch_size)
     finished = benchmark.pedantic(worker.perform, args=(work,), rounds=1)
     assert isinstance(finished, Finished), finished
@@ -53,7 +53,8 @@ def test_gradient_evaluations_are_counted(bench_run: BenchRun, attack: str, edit
     In float16 a gradient that overflows is taken again at a smaller scale of the loss; these are counted too.
     """
     method = bench_run.row(attack, editor)
-    declared = next(plugin.instance.gradient_evaluations for plugin in bench_run.attacks if plugin.label == attack)
+    plugin = bench_run.planned(attack, editor).attack
+    declared = plugin.instance.gradient_evaluations if plugin else None
     if method is None or method.cost is None or not declared:
         pytest.skip("not an attack of a known number of gradients")
     counted = method.cost.gradient_evaluations

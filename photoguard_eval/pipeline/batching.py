@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
-from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
-
-AnyTask = TypeVar("AnyTask", ImmunizeTask, EditTask)
+from photoguard_eval.pipeline.rows import EditTask, Row, Task
 
 Step = Literal["immunize", "edit"]
 
@@ -27,7 +25,7 @@ class Batch:
 
     row: Row
     step: Step
-    tasks: tuple[ImmunizeTask, ...] | tuple[EditTask, ...]
+    tasks: tuple[Task, ...]
     at_once: int
     halved: bool = False
 
@@ -56,12 +54,8 @@ def cut(row: Row, step: Step, size: int, at_once: int) -> Iterator[Batch]:
         size: How many images a batch has at most.
         at_once: See `Batch`.
     """
-    if step == "immunize":
-        for part in _parts(row.immunize, size):
-            yield Batch(row, step, part, at_once)
-    else:
-        for part in _parts(row.edits, size):
-            yield Batch(row, step, part, at_once)
+    for part in _parts(row.immunize if step == "immunize" else row.edits, size):
+        yield Batch(row, step, part, at_once)
 
 
 def halves(batch: Batch) -> tuple[Batch, ...]:
@@ -78,8 +72,8 @@ def halves(batch: Batch) -> tuple[Batch, ...]:
     )
 
 
-def _parts(tasks: Sequence[AnyTask], size: int) -> Iterator[tuple[AnyTask, ...]]:
-    groups: dict[tuple[int, int], list[AnyTask]] = {}
+def _parts(tasks: Sequence[Task], size: int) -> Iterator[tuple[Task, ...]]:
+    groups: dict[tuple[int, int], list[Task]] = {}
     for task in tasks:
         groups.setdefault(task.case.size(), []).append(task)
     for group in groups.values():

@@ -94,6 +94,7 @@ def facts_of(attack: Plugin[Attack]) -> dict[str, Any]:
     return {
         "name": attack.name,
         "label": attack.label,
+        "row_label": attack.row_label,
         "arguments": attack.arguments,
         "inputs": attack.inputs,
         "source": attack.source,

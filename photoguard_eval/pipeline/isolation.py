@@ -25,6 +25,8 @@ from photoguard_eval.plugins.registry import Plugin
 if TYPE_CHECKING:
     import torch
 
+    from photoguard_eval.attacks import AttackBatch
+    from photoguard_eval.diffusion import LatentDiffusion
     from photoguard_eval.randomness import CaseGenerators
 
 MODULE = "photoguard_eval.pipeline.isolated"
@@ -49,7 +51,7 @@ class DescribedAttack(Attack):
         for name, value in facts.items():
             setattr(self, name, value)
 
-    def perturb(self, model: LatentDiffusion, batch: Any, generator: CaseGenerators) -> torch.Tensor:  # noqa: F821
+    def perturb(self, model: LatentDiffusion, batch: AttackBatch, generator: CaseGenerators) -> torch.Tensor:
         """Never called: the attack runs where its code is."""
         raise NotImplementedError(f"{self.name} runs in a process of its own")
 

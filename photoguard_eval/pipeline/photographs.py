@@ -75,7 +75,7 @@ class Found:
     masks: tuple[Path, ...] = ()
 
 
-def find_photographs(image: Path, mask: Path | None, output: Path, mask_source: str = "colour") -> Found:
+def find_photographs(image: Path, mask: Path | None, output: Path, mask_source: MaskSource = "colour") -> Found:
     """Pair images with masks and outputs.
 
     Args:

@@ -123,9 +123,7 @@ def build_plan(request: EvaluationRequest) -> Plan:
     originals = tuple(context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items())
     rerolls = tuple(context.reroll(editor, cases) for editor in editors)
     methods = tuple(
-        context.row(attack, budget, editor, cases)
-        for editor in editors
-        for (_, budget), attack in at_budgets.items()
+        context.row(attack, budget, editor, cases) for editor in editors for (_, budget), attack in at_budgets.items()
     )
     keys = [edit.key for method in (*originals, *rerolls, *methods) for edit in method.edits]
     extractor = select_extractor(request.extractor, _is_embedded(model))
@@ -149,9 +147,7 @@ def build_plan(request: EvaluationRequest) -> Plan:
     )
 
 
-def _at_budgets(
-    attacks: Sequence[Plugin[Attack]], budgets: Sequence[Ball]
-) -> dict[tuple[str, Ball], Plugin[Attack]]:
+def _at_budgets(attacks: Sequence[Plugin[Attack]], budgets: Sequence[Ball]) -> dict[tuple[str, Ball], Plugin[Attack]]:
     """Give each attack each budget, and one that has its own that alone; two that have one row of the board are one."""
     rows: dict[tuple[str, Ball], Plugin[Attack]] = {}
     for budget in budgets:

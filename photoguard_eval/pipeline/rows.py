@@ -103,8 +103,8 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Label of the attack, or the name of a row of unprotected images."""
-        return self.id.label
+        """Label of the attack, by which a run names it, or the name of a row of unprotected images."""
+        return self.id.label if self.attack is None else self.attack.label
 
     @property
     def tasks(self) -> tuple[Task, ...]:
