@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,9 @@ class Child:
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self._poll():
+            if self.process.poll() is not None and not self._poll(0):
+                # What it forked may hold the connection open.
+                self._raise_ended()
             if deadline is not None and time.monotonic() > deadline:
                 self.close()
                 raise ChildEnded(f"it took more than {seconds:g} s and was stopped")
@@ -82,8 +85,7 @@ class Child:
         try:
             return self.connection.recv_bytes()
         except (EOFError, OSError):
-            code = self.close()
-            raise ChildEnded(f"its process ended with {exit_text(code)} before the work was done") from None
+            self._raise_ended()
 
     def send(self, message: bytes) -> None:
         """Send a message.
@@ -94,8 +96,7 @@ class Child:
         try:
             self.connection.send_bytes(message)
         except OSError:
-            code = self.close()
-            raise ChildEnded(f"its process ended with {exit_text(code)} before the work was done") from None
+            self._raise_ended()
 
     def close(self) -> int | None:
         """End the process and whatever it started; return its exit code."""
@@ -114,9 +115,13 @@ class Child:
             self._life = -1
         return self.process.returncode if code is None else code
 
-    def _poll(self) -> bool:
+    def _raise_ended(self) -> NoReturn:
+        code = self.close()
+        raise ChildEnded(f"its process ended with {exit_text(code)} before the work was done") from None
+
+    def _poll(self, seconds: float = POLL_SECONDS) -> bool:
         try:
-            return self.connection.poll(POLL_SECONDS)
+            return self.connection.poll(seconds)
         except OSError:
             return True
 

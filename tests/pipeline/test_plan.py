@@ -203,7 +203,7 @@ def test_a_spec_given_twice_counts_once(make_request):
 def test_a_budget_of_an_attack_s_own_is_an_axis_of_its_rows_and_no_part_of_their_name(make_request):
     plan = build_plan(make_request(attacks=("noise", "noise,budget=8/255", "encoder,steps=2,budget=8/255")))
     assert [attack.label for attack in plan.attacks] == ["noise", "noise,budget=8/255", "encoder,steps=2,budget=8/255"]
-    rows = [method.row_id("tiny") for method in plan.methods if method.attack and method.editor == "inpaint"]
+    rows = [row.id for row in plan.methods if row.editor == "inpaint"]
     assert [(row.attack, str(row.budget)) for row in rows] == [
         ("noise", "16/255"),
         ("noise", "8/255"),
@@ -214,6 +214,14 @@ def test_a_budget_of_an_attack_s_own_is_an_axis_of_its_rows_and_no_part_of_their
 def test_the_same_budget_written_twice_counts_once(make_request):
     plan = build_plan(make_request(attacks=("noise", "noise,budget=16/255", "noise,budget=0.0627451")))
     assert [attack.label for attack in plan.attacks] == ["noise"]
+
+
+def test_each_attack_has_a_row_for_each_budget_and_one_of_its_own_that_alone(make_request):
+    attacks = ("noise", "noise,budget=8/255", "encoder,budget=4/255")
+    plan = build_plan(make_request(attacks=attacks, budgets=("16/255", "8/255")))
+    rows = [(row.id.attack, str(row.id.budget)) for row in plan.methods if row.editor == "inpaint"]
+    assert rows == [("noise", "16/255"), ("noise", "8/255"), ("encoder", "4/255")]
+    assert [attack.label for attack in plan.attacks] == list(attacks)
 
 
 def test_two_attacks_of_one_label_are_refused(make_request, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from photoguard_eval.attacks import Ball
 from photoguard_eval.code import sha256_of_code
 from photoguard_eval.errors import DatasetError
 from photoguard_eval.images.arrays import to_8bit, write_image
@@ -32,6 +33,7 @@ IMMUNIZE = {
     "mask": (lambda own: OTHER, None),
     "prompt": (lambda own: "another prompt", None),
     "run_seed": (lambda own: 1, True),
+    "budget": (lambda own: Ball("linf", 8 / 255), True),
 }
 EDIT = {
     "editing": (lambda own: replace(own.editing, settings=own.editing.settings.changed(eta=0)), True),
