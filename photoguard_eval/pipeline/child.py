@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
 """How often a limit is looked at while a child works."""
 
-MEBIBYTE = 2**20
+KIBIBYTE, MEBIBYTE = 2**10, 2**20
 
 
 class ChildEnded(Exception):  # noqa: N818 (what happened, not an error of a user)
@@ -79,9 +79,8 @@ class Child:
             if deadline is not None and time.monotonic() > deadline:
                 self.close()
                 raise ChildEnded(f"it took more than {seconds:g} s and was stopped")
-            if memory_mib is not None and (taken := self._resident_mib()) > memory_mib:
-                self.close()
-                raise ChildEnded(f"its process took {taken:,.0f} MiB of memory, {memory_mib:,.0f} are allowed")
+            self._require_memory(memory_mib)
+        self._require_memory(memory_mib)
         try:
             return self.connection.recv_bytes()
         except (EOFError, OSError):
@@ -125,11 +124,24 @@ class Child:
         except OSError:
             return True
 
-    def _resident_mib(self) -> float:
-        with contextlib.suppress(OSError, ValueError):
-            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
-            return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
-        return 0.0
+    def _require_memory(self, memory_mib: float | None) -> None:
+        taken = 0.0 if memory_mib is None else peak_resident_mib(self.process.pid)
+        if memory_mib is not None and taken > memory_mib:
+            self.close()
+            raise ChildEnded(f"its process took {taken:,.0f} MiB of memory, {memory_mib:,.0f} are allowed")
+
+
+def peak_resident_mib(process: int) -> float:
+    """Return the most mebibytes of memory that a process had at once; 0 where the system does not say, or it ended.
+
+    Args:
+        process: Its number.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * KIBIBYTE / MEBIBYTE
+    return 0.0
 
 
 def exit_text(code: int | None) -> str:
@@ -156,7 +168,7 @@ def serve(answer: Callable[[Connection], None]) -> None:
     Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     # Ctrl-C is for the process that the user started, which ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             answer(connection)
 

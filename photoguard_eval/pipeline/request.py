@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from photoguard_eval.attacks import DEFAULT_BUDGET, Ball
 from photoguard_eval.attacks.ball import distinct_balls
 from photoguard_eval.diffusion import default_model
 from photoguard_eval.errors import ConfigurationError
+from photoguard_eval.pipeline.child import peak_resident_mib
 from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS
 from photoguard_eval.pipeline.session import Limits, ModelChoice
 from photoguard_eval.pipeline.steps.keys import Placement
@@ -137,4 +139,9 @@ class EvaluationRequest:
             raise ConfigurationError(f"The attack timeout is {self.attack_timeout:g} s; expected more than 0.")
         if self.attack_memory is not None and not self.attack_memory > 0:
             raise ConfigurationError(f"The memory of an attack is {self.attack_memory:g} MiB; expected more than 0.")
+        if self.attack_memory is not None and not peak_resident_mib(os.getpid()):
+            raise ConfigurationError(
+                "This system does not say how much memory a process takes (there is no /proc), so --attack-memory "
+                "cannot be kept. Leave it out."
+            )
         require_seed(self.seed)

@@ -1,16 +1,16 @@
 """Executors: the same images bit by bit wherever they are computed, and what becomes of processes that end."""
 
-import contextlib
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -56,24 +56,43 @@ def test_every_executor_makes_the_same_images(make_request, tmp_path, alone, exe
     assert alone
 
 
+def kill_a_process(executor, chance):
+    """Kill one that works; none under which two others ended, whose work would be given up."""
+    lanes = [lane for lane in executor._lanes if lane._child and lane.task and lane.task.begun < ATTEMPTS]
+    for lane in chance.sample(lanes, min(1, len(lanes))):
+        os.kill(lane._child.process.pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def kill_an_actor(executor, chance):
+    """Kill one of Ray's that works, as above."""
+    running = [each for each in list(executor._running.values()) if each.begun < ATTEMPTS]
+    for each in chance.sample(running, min(1, len(running))):
+        executor._ray.kill(executor._actors[each.actor])
+        return True
+    return False
+
+
 @pytest.mark.slow
-def test_processes_that_are_killed_are_started_anew_and_the_images_are_the_same(make_request, tmp_path, alone):
-    killed = []
+@pytest.mark.parametrize(("executor", "kill", "times"), [("processes", kill_a_process, 10), ("ray", kill_an_actor, 2)])
+def test_whoever_is_killed_is_started_anew_and_the_images_are_the_same(
+    make_request, tmp_path, alone, executor, kill, times
+):
+    plan, chance, killed = build_plan(make_request(**OPTIONS, executor=executor, workers=2)), Random(0), []
 
-    def kill(executor):
-        while len(killed) < 3:
-            time.sleep(2)
-            lanes = [lane for lane in executor._lanes if lane._child is not None and lane.task is not None]
-            if lanes:
-                killed.append(lanes[0]._child.process.pid)
-                os.kill(killed[-1], signal.SIGKILL)
+    def kill_at_random(executor):
+        while len(killed) < times:
+            time.sleep(chance.uniform(0, 0.7))
+            # What has ended in between cannot be killed.
+            with suppress(ProcessLookupError, AttributeError, ValueError):
+                killed.extend([True] if kill(executor, chance) else [])
 
-    plan = build_plan(make_request(**OPTIONS, workers=2))
-    evaluation = Evaluation(plan, Store(tmp_path / "store"), QUIET)
-    threading.Thread(target=kill, args=(evaluation.executor,), daemon=True).start()
-    evaluation.compute(plan.rows)
-    evaluation.close()
-    assert killed
+    with closing(Evaluation(plan, Store(tmp_path / "store"), QUIET)) as evaluation:
+        threading.Thread(target=kill_at_random, args=(evaluation.executor,), daemon=True).start()
+        evaluation.compute(plan.rows)
+        times_killed = len(killed)
+    assert times_killed == times
     assert pictures(tmp_path / "store") == alone
 
 
@@ -86,15 +105,12 @@ class Ending:
         type(self).started += 1
         self.connection, writer = Pipe(duplex=False)
         writer.close()
-        self.answers = [pickle.dumps(None)]
 
     def send(self, message):
         pass
 
     def receive(self, *_limits):
-        if not self.answers:
-            raise ChildEnded("its process ended with the signal SIGKILL before the work was done")
-        return self.answers.pop()
+        raise ChildEnded("its process ended with the signal SIGKILL before the work was done")
 
     def close(self):
         pass
@@ -154,10 +170,11 @@ def test_an_executor_that_is_not_there_is_said(make_request, monkeypatch):
         Evaluation(plan, None, QUIET).executor  # noqa: B018
 
 
-@pytest.mark.slow
-def test_an_address_without_a_cluster_is_said(make_request):
-    plan = build_plan(make_request(executor="ray", address="127.0.0.1:1"))
-    with pytest.raises(ConfigurationError, match=r"There is no Ray cluster at '127.0.0.1:1'"):
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_without_a_cluster_is_said(make_request, address):
+    pytest.importorskip("ray")
+    plan = build_plan(make_request(executor="ray", address=address))
+    with pytest.raises(ConfigurationError, match=r"There is no Ray cluster at '.*127.0.0.1:1'"):
         Evaluation(plan, None, QUIET).executor  # noqa: B018
 
 
@@ -231,7 +248,7 @@ def living_in_group(group):
     """Return the processes of a group that have not ended; those that nobody has waited for have."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state != "Z":
                 found.append(stat.parent.name)
@@ -257,4 +274,7 @@ def test_what_ends_a_child_is_said(tmp_path, monkeypatch, asked, limits, reason)
     with pytest.raises(ChildEnded, match=reason):
         child.receive(**limits)
     assert child.process.poll() is not None
+    end = time.monotonic() + 10
+    while living_in_group(child.process.pid) and time.monotonic() < end:
+        time.sleep(0.05)
     assert not living_in_group(child.process.pid)

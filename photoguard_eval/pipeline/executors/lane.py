@@ -8,7 +8,6 @@ from multiprocessing.connection import Connection
 
 from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.pipeline.child import serve
-from photoguard_eval.pipeline.session import Session
 from photoguard_eval.pipeline.work import Outcome, Work
 from photoguard_eval.pipeline.worker import Prepared, Worker, unexpected
 
@@ -21,16 +20,16 @@ class Server:
         self._worker: Worker | None = None
 
     def answer(self, connection: Connection) -> None:
-        """Take a request from a connection, and answer it."""
+        """Take a request from a connection, and answer it; the first says what there is to know, and has no answer."""
         verb, payload = pickle.loads(connection.recv_bytes())
+        if verb == "open":
+            self._worker = Worker(*payload)
+            return
         try:
             result = getattr(self, f"_{verb}")(*payload)
         except Exception as error:
             result = unexpected(error)
         connection.send_bytes(pickle.dumps(result))
-
-    def _open(self, session: Session) -> None:
-        self._worker = Worker(session)
 
     def _prepare(self, rows: Collection[tuple[str, str]], sizes: Collection[ImageSize]) -> Prepared:
         assert self._worker is not None

@@ -44,8 +44,8 @@ class _Lane:
     def child(self) -> Child:
         if self._child is None:
             self._child = Child(MODULE, self._environment)
+            # Not answered: other processes go on while this one starts.
             self._child.send(pickle.dumps(("open", (self._session,))))
-            self._child.receive()
         return self._child
 
     def begin(self, task: _Task) -> None:

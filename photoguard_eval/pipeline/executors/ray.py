@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,8 @@ from photoguard_eval.pipeline.worker import Prepared, Worker, unexpected
 
 LOCAL = "local"
 """The address that starts a cluster of this machine alone."""
+
+CONNECT_SECONDS = 10.0
 
 
 @dataclass
@@ -46,6 +49,22 @@ class _Actor:
             return self._worker.perform(work)
         except Exception as error:
             return unexpected(error)
+
+
+def _require_reachable(address: str) -> None:
+    """Check that something listens: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is no Ray cluster at {address!r} ({error}). Start one with `ray start --head`, or give --address local."
+    )
 
 
 @EXECUTORS.register
@@ -81,15 +100,13 @@ class RayExecutor(Executor):
             options |= {"address": LOCAL, "num_cpus": processors, "include_dashboard": False}
         else:
             options |= {"address": address}
+            _require_reachable(address)
         # A busy machine starts the parts of a cluster slowly.
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
         try:
             self._ray.init(**options)
         except Exception as error:  # Ray raises plain exceptions, too, where a cluster does not start.
-            raise ConfigurationError(
-                f"There is no Ray cluster at {address!r} ({error}). Start one with `ray start --head`, or give "
-                "--address local."
-            ) from error
+            raise _no_cluster(address, error) from error
 
     def prepare(self, rows: Collection[tuple[str, str]], sizes: Collection[ImageSize]) -> Prepared:
         """See `Executor.prepare`."""
