@@ -32,6 +32,8 @@ def problems(path: Path, result: EvaluationResult) -> list[str]:
 def _not_whole(result: EvaluationResult) -> Iterator[str]:
     yield from (f"{failure.attack} was stopped" for failure in result.failures)
     yield from (f"{name} is not the preset's" for name in result.changed_settings)
+    if result.provenance.trusted:
+        yield "attacks of others ran in the main process (--trusted)"
     labels = {method.label for method in result.methods}
     if not labels:
         yield "it has no attack"

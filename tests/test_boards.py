@@ -28,14 +28,10 @@ HEADINGS = {
 WORDS = ("rank", "FID", "SSIM", "PSNR", "CLIP", "image", "cost")
 
 
-def specs(budget):
-    """Return the attacks of the field's list at a budget, without it."""
+def listed(option):
+    """Return what the field's list names of an option."""
     lines = (ROOT / "reports" / "boards" / "field.txt").read_text(encoding="utf-8").split()
-    labels = [line.removeprefix("--attack=") for line in lines]
-    if budget == "ℓ∞ 16/255":
-        return [label for label in labels if "," not in label]
-    levels = budget.removeprefix("ℓ∞ ")
-    return [label.removesuffix(f",budget={levels}") for label in labels if label.endswith(f",budget={levels}")]
+    return [line.removeprefix(f"--{option}=") for line in lines if line.startswith(f"--{option}=")]
 
 
 def table_below(heading):
@@ -98,7 +94,7 @@ def test_shared_results_can_be_compared():
 @pytest.mark.parametrize("heading", HEADINGS)
 def test_the_documentation_says_what_the_board_says(heading):
     header, rows = table_below(heading)
-    assert [row[0] for row in rows] == specs("ℓ∞ 16/255")
+    assert [row[0] for row in rows] == listed("attack")
     said = {
         (row[0], editor, word, level): cell
         for row in rows
@@ -182,6 +178,12 @@ def test_a_result_that_came_as_contributing_says_stands_on_the_board(contributed
 )
 def test_what_differs_from_the_preset_may_not(contributed, change, problem):
     assert problem in problems(contributed, read_result(contributed).replaced(**change))
+
+
+def test_what_ran_where_it_could_reach_everything_may_not(contributed):
+    result = read_result(contributed)
+    trusted = result.replaced(provenance=result.provenance.model_copy(update={"trusted": True}))
+    assert problems(contributed, trusted) == ["attacks of others ran in the main process (--trusted)"]
 
 
 def test_other_weights_images_and_seeds_may_not(contributed):

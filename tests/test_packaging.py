@@ -38,6 +38,7 @@ def test_the_wheel_carries_model_dataset_suite_board_template_and_types(wheel):
         "photoguard_eval/_shared/baselines/inpaint-a-emoji-scenes-ci.json",
         "photoguard_eval/_shared/boards/inpaint-a-emoji-scenes-paper-16.json",
         "photoguard_eval/_shared/boards/field.txt",
+        "photoguard_eval/_shared/boards/variants.txt",
         "photoguard_eval/bench/test_cost.py",
         "photoguard_eval/reports/templates/leaderboard.html.j2",
         "photoguard_eval/py.typed",

@@ -22,6 +22,11 @@ NO_IMMUNIZATION = "No immunization"
 REROLL_TITLE = "Re-roll"
 NOTE_REROLL = f"{REROLL_TITLE}: the unprotected image edited with another seed: how far chance alone moves an edit."
 
+NOTE_TRUSTED = (
+    "Attacks of others ran in the main process (--trusted), where they can reach the scores. Run without it before you "
+    "share this result."
+)
+
 MISSING = "–"
 
 _PAPER_TITLE = re.compile(r"^Immunization(?: baseline)? \(([^()]*)\)(.*)$", re.DOTALL)
@@ -84,6 +89,11 @@ def knowledge_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
 def reroll_notes(rows: Sequence[MethodResult]) -> list[str]:
     """Say what a re-roll is, where there is a row of one."""
     return [NOTE_REROLL] if any(row.rerolled for row in rows) else []
+
+
+def trusted_notes(result: EvaluationResult) -> list[str]:
+    """Say that attacks of others could reach everything, where they could."""
+    return [NOTE_TRUSTED] if result.provenance.trusted else []
 
 
 def row_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:

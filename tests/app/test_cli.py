@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import huggingface_hub
@@ -22,7 +21,7 @@ from tests import profiles
 from tests.conftest import QUICK_ATTACKS
 from tests.reports.test_leaderboard import KEYS
 
-BOARD = Path(__file__).parents[2] / "reports" / "boards" / "field.txt"
+BOARDS = Path(__file__).parents[2] / "reports" / "boards"
 CASE = load_dataset("emoji-scenes").cases[0]
 METRICS = ["ssim", "psnr", "vifp", "fsim", "sr_sim", "gmsd", "vsi", "dss", "haarpsi", "fid", "precision"]
 METRICS += ["recall", "clip_similarity", "region_ssim", "region_psnr"]
@@ -55,14 +54,14 @@ def test_run_and_plan_take_options_from_a_file(arguments, tmp_path, capsys):
     assert "missing.txt" in capsys.readouterr().err
 
 
-def test_the_fields_board_has_every_attack_at_three_budgets():
-    options = parse(["run", f"@{BOARD}"])
-    attacks = [ATTACKS.create(spec) for spec in options.attack]
-    budgets = Counter((attack.name, round(attack.declared.within().budget.levels)) for attack in attacks)
-    assert len(set(options.attack)) == len(attacks)
+def test_the_fields_list_has_every_attack_once_and_three_budgets():
+    options = parse(["run", f"@{BOARDS / 'field.txt'}"])
     # A folder of finished images is no attack of the package's own.
-    names = set(ATTACKS.names()) - {"folder"}
-    assert set(budgets) == {(name, levels) for name in names for levels in (16, 8, 4)}
+    assert sorted(options.attack) == sorted(set(ATTACKS.names()) - {"folder"})
+    assert options.budget == ["16/255", "8/255", "4/255"]
+    variants = parse(["run", f"@{BOARDS / 'variants.txt'}"]).attack
+    labels = {ATTACKS.create(spec).label for spec in (*options.attack, *variants)}
+    assert len(labels) == len(options.attack) + len(variants)
 
 
 def test_leaderboard_as_json_has_one_row_per_attack_and_editor(arguments, tmp_path, capsys):

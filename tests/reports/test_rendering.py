@@ -9,7 +9,7 @@ from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.render import markdown
 from photoguard_eval.reports.render.terminal import render_table
 from photoguard_eval.results.facts import FailedAttack
-from tests.reports.example import editor_tables, make_gate, subject, threshold
+from tests.reports.example import ExampleImages, editor_tables, make_gate, render_page, subject, threshold
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -94,6 +94,17 @@ def test_the_markdown_report_has_tables_figures_verdict_and_provenance(result):
     assert "*Immunization (Diffusion attack), paper, SD 1.5*" in text
     assert "- Command: photoguard-eval run --preset ci" in text
     assert text.count("### Table 6") == 2
+
+
+def test_a_result_of_trusted_attacks_says_so_wherever_it_is_read(result, gate):
+    trusted = result.replaced(provenance=result.provenance.model_copy(update={"trusted": True}))
+    for measured in (trusted, result):
+        texts = (
+            markdown_report(subject(measured)),
+            render_page(measured, gate, ExampleImages()),
+            " ".join(terminal_report(measured, gate).split()),
+        )
+        assert [("can reach the scores" in text) for text in texts] == [measured is trusted] * 3
 
 
 def test_a_report_without_figures_links_none(result):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from photoguard_eval.reports.document import Block, Facts, Section, Strong, Text
-from photoguard_eval.reports.naming import reroll_notes
+from photoguard_eval.reports.naming import reroll_notes, trusted_notes
 from photoguard_eval.reports.views.subject import Subject
 from photoguard_eval.reports.views.verdict import broken_thresholds, verdict_of
 
@@ -42,6 +42,7 @@ def markdown_head(subject: Subject) -> tuple[Block, ...]:
     )
     return (
         Text((measured,)),
+        *(Text((note,)) for note in trusted_notes(result)),
         verdict_of(subject.findings.gate),
         Text((COMPARED + FLOOR,)),
         *(Text((note,)) for note in reroll_notes(result.rerolls)),
@@ -59,7 +60,7 @@ def page_head(subject: Subject) -> tuple[Block, ...]:
             ("Measured", f"{result.provenance.started} with photoguard-eval {result.provenance.package_version}"),
         )
     )
-    return facts, verdict_of(subject.findings.gate)
+    return facts, *(Text((note,)) for note in trusted_notes(result)), verdict_of(subject.findings.gate)
 
 
 def reading(subject: Subject) -> Iterator[Section]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from photoguard_eval.analysis.verdict import GateSummary
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
-from photoguard_eval.reports.document import Block, Section, Verdict
-from photoguard_eval.reports.naming import MISSING, decimals_for, metric_label, number
+from photoguard_eval.reports.document import Block, Section, Text, Verdict
+from photoguard_eval.reports.naming import MISSING, decimals_for, metric_label, number, trusted_notes
 from photoguard_eval.reports.views.subject import Subject
 from photoguard_eval.results.facts import FailedAttack
 from photoguard_eval.results.outcomes import ThresholdOutcome
@@ -25,7 +25,8 @@ _SIDES = {
 
 def verdict_section(subject: Subject) -> Iterator[Section]:
     """Say how the claims stand, what was not kept and how the gate ends."""
-    yield Section("Verdict", "verdict", gate_blocks(subject.result, subject.findings.gate))
+    notes = (Text((note,)) for note in trusted_notes(subject.result))
+    yield Section("Verdict", "verdict", (*notes, *gate_blocks(subject.result, subject.findings.gate)))
 
 
 def gate_blocks(result: EvaluationResult, gate: GateSummary) -> tuple[Block, ...]:
