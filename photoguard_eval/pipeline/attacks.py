@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, Ball, EnsembleAttack, GradientAttack
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.pipeline.isolation import describe, described
+from photoguard_eval.pipeline.luggage import files_of, search_path
 from photoguard_eval.pipeline.presets import Preset, find_preset
 from photoguard_eval.pipeline.session import AttackSource
-from photoguard_eval.plugins.loading import installed
+from photoguard_eval.plugins.file_reads import files_read
+from photoguard_eval.plugins.loading import READ_AT_IMPORT, installed
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.results.rows import REFERENCES
 
@@ -76,11 +79,13 @@ def plan_attack(spec: str, preset: Preset, *, trusted: bool = False) -> PlannedA
     Raises:
         PhotoguardError: If it cannot be built.
     """
-    source = AttackSource(spec)
+    source = AttackSource(spec, folder=str(Path.cwd()))
     if trusted or not names_foreign_code(spec):
-        return PlannedAttack(create_attack(spec, preset), source)
+        plugin, files = built_with_files(source, preset)
+        return PlannedAttack(plugin, replace(source, files=files, search=search_path(files)))
     facts = describe(source, preset.name)
-    return PlannedAttack(described(facts), replace(source, described=facts))
+    files = tuple(facts.pop("files"))
+    return PlannedAttack(described(facts), replace(source, described=facts, files=files, search=search_path(files)))
 
 
 def names_foreign_code(spec: str) -> bool:
@@ -110,6 +115,21 @@ def build(source: AttackSource, preset: str) -> Plugin[Attack]:
         PhotoguardError: If it cannot be built.
     """
     return create_attack(source.spec, find_preset(preset))
+
+
+def built_with_files(source: AttackSource, preset: Preset) -> tuple[Plugin[Attack], tuple[str, ...]]:
+    """Build an attack in this process, and return what files it is made of and given.
+
+    Args:
+        source: How.
+        preset: Whose defaults it takes.
+
+    Raises:
+        PhotoguardError: If it cannot be built.
+    """
+    with files_read() as read:
+        plugin = create_attack(source.spec, preset)
+    return plugin, files_of(source.spec, type(plugin.instance), read | READ_AT_IMPORT)
 
 
 def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:

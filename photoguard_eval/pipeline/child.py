@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -38,21 +38,22 @@ class ChildEnded(Exception):  # noqa: N818 (what happened, not an error of a use
 class Child:
     """A process that runs a module of this package; it and what it forks are ended with this one."""
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None, search: Sequence[str] = ()) -> None:
         """Start it.
 
         Args:
             module: A module whose `main` takes a connection, see `serve`.
             environment: What its environment differs by.
+            search: Where it finds modules before it looks where this process does.
         """
         self.connection, theirs = Pipe()
         lifeline, self._life = os.pipe()
         command = [sys.executable, "-m", module, str(theirs.fileno()), str(lifeline)]
-        search = os.pathsep.join(path for path in sys.path if path)
+        search_path = os.pathsep.join(filter(None, [*search, *sys.path]))
         try:
             self.process = subprocess.Popen(
                 command,
-                env={**os.environ, "PYTHONPATH": search, **(environment or {})},
+                env={**os.environ, "PYTHONPATH": search_path, **(environment or {})},
                 pass_fds=[theirs.fileno(), lifeline],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

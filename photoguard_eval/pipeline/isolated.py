@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.attacks import Attack
 from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PhotoguardError, message_of
-from photoguard_eval.pipeline.attacks import build
+from photoguard_eval.pipeline.attacks import build, built_with_files
 from photoguard_eval.pipeline.child import serve
+from photoguard_eval.pipeline.presets import find_preset
 from photoguard_eval.pipeline.session import AttackSource, Session
 from photoguard_eval.pipeline.steps import immunize
 from photoguard_eval.pipeline.work import ImmunizeWork
@@ -59,7 +60,8 @@ class Isolated:
         connection.send_bytes(json.dumps(header).encode() + b"\n" + data)
 
     def _describe(self, source: AttackSource, preset: str) -> tuple[dict[str, Any], bytes]:
-        return {"facts": facts_of(build(source, preset))}, b""
+        plugin, files = built_with_files(source, find_preset(preset))
+        return {"facts": {**facts_of(plugin), "files": list(files)}}, b""
 
     def _open(self, session: Session, label: str) -> tuple[dict[str, Any], bytes]:
         import torch

@@ -144,7 +144,8 @@ class Isolation:
             threads = self._session.threads
             environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
             # The store is no business of the attack's.
-            self._child = Child(MODULE, {**environment, "PHOTOGUARD_EVAL_ISOLATED": str(os.getpid())})
+            environment["PHOTOGUARD_EVAL_ISOLATED"] = str(os.getpid())
+            self._child = Child(MODULE, environment, self._session.attacks[self._label].search)
             self._child.send(pickle.dumps(("open", (self._session, self._label))))
             _answer(self._child, START_SECONDS, None)
         return self._child

@@ -51,15 +51,23 @@ class AttackSource:
     """How an attack is built in another process.
 
     Attributes:
-        spec: The spec that it was asked for by; "" for a class or an object that was given directly.
-        pickled: The class or object, by cloudpickle; b"" for one that was asked for by a spec.
+        spec: By which it is created; for a class or an object that was given directly, its label.
+        pickled: The class that was given directly, by cloudpickle; b"" for one that the spec names.
         described: What it says of itself, where its code is not this package's, so that it runs in a process of its
             own; None for an attack of this package, or one that is trusted.
+        files: What it is made of and given, see `photoguard_eval.pipeline.luggage`: absolute paths.
+        folder: From which relative paths of the spec are read.
+        search: Folders in which its modules are found, besides Python's own.
+        contents: Of the files, where another machine is to have them.
     """
 
-    spec: str = ""
+    spec: str
     pickled: bytes = b""
     described: Mapping[str, Any] | None = None
+    files: tuple[str, ...] = ()
+    folder: str = ""
+    search: tuple[str, ...] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

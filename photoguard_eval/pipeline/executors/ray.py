@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.errors import ConfigurationError, UnfinishedError, rebuilt
 from photoguard_eval.pipeline.executors.base import ATTEMPTS, EXECUTORS, Executor
 from photoguard_eval.pipeline.executors.places import threads_of
+from photoguard_eval.pipeline.luggage import packed, unpacked
 from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.session import Session
 from photoguard_eval.pipeline.work import Failed, Outcome, Work
@@ -36,7 +39,8 @@ class _Actor:
     """Does work where Ray places it."""
 
     def __init__(self, session: Session) -> None:
-        self._worker = Worker(session)
+        self._folder = tempfile.TemporaryDirectory(prefix="photoguard-eval-")
+        self._worker = Worker(unpacked(session, Path(self._folder.name)))
 
     def prepare(self, rows: Collection[tuple[str, str]], sizes: Collection[ImageSize]) -> Prepared | Failed:
         try:
@@ -84,7 +88,7 @@ class RayExecutor(Executor):
             ) from error
         count = request.workers or 1
         threads = threads_of(request, count) if request.device == "cpu" else request.threads
-        super().__init__(replace(session, threads=threads), request)
+        super().__init__(packed(replace(session, threads=threads)), request)
         self.slots = count
         self._ray = ray
         self._connect(count * (threads or 1))
