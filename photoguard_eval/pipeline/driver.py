@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from photoguard_eval.errors import ModelError, PhotoguardError, UnfinishedError, rebuilt
-from photoguard_eval.pipeline.batching import Batch, halves
+from photoguard_eval.pipeline.batching import Batch, Step, halves
 from photoguard_eval.pipeline.executors.base import Executor
 from photoguard_eval.pipeline.progress import Counted, Progress
 from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask
@@ -19,6 +19,7 @@ from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.store import Store, damaged_meanwhile
 from photoguard_eval.pipeline.work import Failed, Finished, Outcome, Work
 from photoguard_eval.results.facts import FailedAttack
+from photoguard_eval.results.rows import RowId
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Driver:
     failures: dict[str, FailedAttack] = field(default_factory=dict)
     computed: int = 0
     _warned: set[str] = field(default_factory=set)
+    _fits: dict[tuple[RowId, Step], int] = field(default_factory=dict)
 
     def run(self, batches: Iterable[Batch], missing: set[str]) -> None:
         """Run batches, in their order as far as what they need is there.
@@ -74,7 +76,9 @@ class Driver:
             while running or queue.ready:
                 while queue.ready and len(running) < self.executor.slots:
                     number, batch = queue.take()
-                    if batch.row.label not in self.failures:
+                    if len(batch) > self._fits.get((batch.row.id, batch.step), len(batch)):
+                        queue.put(*halves(batch))
+                    elif batch.row.label not in self.failures:
                         running[number] = batch
                         self.executor.submit(number, self._work(batch))
                 if running:
@@ -136,6 +140,7 @@ class Driver:
                 "--batch-size, --dtype float16 or a smaller attack; what was finished is kept."
             ) from _error_of(failed)
         parts = halves(batch)
+        self._fits[batch.row.id, batch.step] = len(parts[0])
         self._warn(f"{batch.name}: {len(batch)} images at once were too many; going on with {len(parts[0])}.")
         return parts
 

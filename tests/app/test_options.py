@@ -12,7 +12,7 @@ from photoguard_eval.app.pytest_plugin import destination, pytest_addoption
 from photoguard_eval.pipeline.request import EvaluationRequest
 
 FIELDS = {field.name: field for field in dataclasses.fields(EvaluationRequest)}
-GIVEN = {"type": {int: "3"}, "name": {"setting": "eta=0.5", "dtype": "bfloat16"}}
+GIVEN = {"type": {int: "3", float: "2.5"}, "name": {"setting": "eta=0.5", "dtype": "bfloat16"}}
 
 
 class SuiteParser:

@@ -139,3 +139,13 @@ def test_planning_and_driving_a_task_takes_less_than_a_millisecond(plan, tmp_pat
     assert len(keys) > 10_000
     assert (time.perf_counter() - started) / len(keys) < 1e-3
     assert len(batches) == 3334
+
+
+def test_a_row_that_was_too_large_once_goes_on_in_halves(plan, tmp_path):
+    too_large = Failed("memory", "CUDA out of memory")
+    executor = Paper(1, lambda work: too_large if len(work) > 1 else None)
+    driver = Driver(Store(tmp_path / "store"), executor, Progress(io.StringIO()), OnFailure())
+    missing = {task.key for row in plan.rows for task in row.tasks}
+    batches = batches_of(plan)
+    driver.run(batches * 2, missing)
+    assert sum(len(work) > 1 for work in executor.done) == sum(len(batch) > 1 for batch in batches)
