@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from photoguard_eval.version import __version__
 
 if TYPE_CHECKING:
+    from photoguard_eval.app.face import evaluate, immunize
+    from photoguard_eval.app.result import Result
     from photoguard_eval.attacks import ATTACKS, Attack, AttackBatch, Ball, ThreatModel, parameters, register_attack
     from photoguard_eval.conformance import check_attack, check_editor, check_metric, check_purifier
     from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from photoguard_eval.metrics import METRICS, Metric
 
 _EXPORTS = {
+    "evaluate": "app.face",
+    "immunize": "app.face",
+    "Result": "app.result",
     "ATTACKS": "attacks",
     "Attack": "attacks",
     "AttackBatch": "attacks",
@@ -55,12 +60,15 @@ __all__ = [
     "Editor",
     "LatentDiffusion",
     "Metric",
+    "Result",
     "ThreatModel",
     "__version__",
     "check_attack",
     "check_editor",
     "check_metric",
     "check_purifier",
+    "evaluate",
+    "immunize",
     "load_dataset",
     "load_model",
     "parameters",

@@ -11,6 +11,7 @@ import pytest
 
 from photoguard_eval.analysis.gate import bless, check
 from photoguard_eval.analysis.rows import row_name
+from photoguard_eval.app.face import run_plan
 from photoguard_eval.app.options import (
     BASELINE,
     BLESS,
@@ -26,7 +27,6 @@ from photoguard_eval.app.pytest_plugin import destination
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.files import locked, named_in_errors, require_writable
 from photoguard_eval.pipeline.driver import OnFailure
-from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import Plan, build_plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.rows import Row
@@ -127,10 +127,9 @@ class BenchRun:
         on_failure = OnFailure(option(self.config, FAIL_FAST), option(self.config, DEBUG))
         with self._uncaptured():
             # Within, so that progress goes to the real standard error.
-            evaluation = Evaluation(self.plan, self.store, Progress(quiet=option(self.config, QUIET)), on_failure)
-            result = evaluation.run()
-        self.computed = evaluation.computed
-        return result
+            run = run_plan(self.plan, self.store, Progress(quiet=option(self.config, QUIET)), on_failure)
+        self.computed = run.computed
+        return run.values
 
     @cached_property
     def gate(self) -> GateReport:

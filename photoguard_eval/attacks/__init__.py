@@ -5,7 +5,7 @@ from __future__ import annotations
 from photoguard_eval.attacks.amortised import AmortisedAttack
 from photoguard_eval.attacks.attention import AdvPaintAttack, DaynAttack
 from photoguard_eval.attacks.ball import DEFAULT_BUDGET, Ball, distinct_balls
-from photoguard_eval.attacks.base import ATTACKS, Attack, register_attack
+from photoguard_eval.attacks.base import ATTACKS, Attack, AttackChoice, register_attack
 from photoguard_eval.attacks.batch import AttackBatch
 from photoguard_eval.attacks.blurguard import BlurGuardAttack
 from photoguard_eval.attacks.combined import EnsembleAttack, RobustAttack
@@ -29,6 +29,7 @@ __all__ = [
     "AmortisedAttack",
     "Attack",
     "AttackBatch",
+    "AttackChoice",
     "Ball",
     "BlurGuardAttack",
     "DaynAttack",

@@ -154,4 +154,7 @@ ATTACKS: Registry[Attack] = Registry(
     declare=declaration_of,
 )
 
+AttackChoice = str | type[Attack] | Attack
+"""How an attack is asked for: by a spec, see `photoguard_eval.plugins.registry`, as a class or as an instance."""
+
 register_attack = ATTACKS.register

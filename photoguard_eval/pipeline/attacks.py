@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, Ball, EnsembleAttack, GradientAttack
-from photoguard_eval.errors import ConfigurationError, DuplicateNameError
-from photoguard_eval.pipeline.isolation import describe, described
+from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, AttackChoice, Ball, EnsembleAttack, GradientAttack
+from photoguard_eval.errors import ConfigurationError, DuplicateNameError, PluginError
+from photoguard_eval.errors import described as described_error
+from photoguard_eval.pipeline.isolation import describe, described, facts_of
 from photoguard_eval.pipeline.luggage import files_of, search_path
 from photoguard_eval.pipeline.presets import Preset, find_preset
 from photoguard_eval.pipeline.session import AttackSource
 from photoguard_eval.plugins.file_reads import files_read
 from photoguard_eval.plugins.loading import READ_AT_IMPORT, installed
 from photoguard_eval.plugins.registry import Plugin
+from photoguard_eval.plugins.source_code import PACKAGE
+from photoguard_eval.plugins.specs import parse
 from photoguard_eval.results.rows import REFERENCES
 
 
@@ -32,60 +36,93 @@ class PlannedAttack:
     source: AttackSource
 
 
-def plan_attacks(specs: Sequence[str], preset: Preset, *, trusted: bool = False) -> tuple[PlannedAttack, ...]:
-    """Build the attacks that specs name, with a preset's defaults; an attack given twice counts once.
+def plan_attacks(
+    attacks: Sequence[AttackChoice], preset: Preset, *, trusted: bool = False
+) -> tuple[PlannedAttack, ...]:
+    """Build the attacks that were asked for, with a preset's defaults; an attack given twice counts once.
 
-    Attacks of others are built in a process of their own, which describes them: this process never loads their code.
+    Attacks of others that are named by a spec are built in a process of their own, which describes them: this process
+    never loads their code.
 
     Args:
-        specs: Of the attacks.
+        attacks: What was asked for.
         preset: Whose defaults they take.
-        trusted: Whether attacks of others are built in this process too.
+        trusted: Whether attacks of others are built, and run, in this process too.
 
     Raises:
         DuplicateNameError: If two different attacks have the same label, or one that of a row of unprotected images.
         ConfigurationError: If there is none.
         PhotoguardError: If one cannot be built.
     """
-    attacks: dict[tuple[str, Ball | None], PlannedAttack] = {}
+    planned_attacks: dict[tuple[str, Ball | None], PlannedAttack] = {}
     named: dict[str, Plugin[Attack]] = {}
-    for spec in dict.fromkeys(specs):
-        planned = plan_attack(spec, preset, trusted=trusted)
+    for choice in attacks:
+        planned = plan_attack(choice, preset, trusted=trusted)
         plugin = planned.plugin
         if plugin.label in REFERENCES:
             raise DuplicateNameError(
                 f"The attack of {plugin.source} is named {plugin.label!r}, as a row of unprotected images is. "
                 "Rename it."
             )
-        attacks.setdefault((plugin.row_label, plugin.declared.budget), planned)
+        planned_attacks.setdefault((plugin.row_label, plugin.declared.budget), planned)
         other = named.setdefault(plugin.row_label, plugin)
         if (other.source, other.fingerprint) != (plugin.source, plugin.fingerprint):
             raise DuplicateNameError(
                 f"Two attacks are named {plugin.label!r}: of {other.source} and of {plugin.source}. Rename one of them."
             )
-    if not attacks:
+    if not planned_attacks:
         raise ConfigurationError("No attack was named. Give at least one, for example --attack noise.")
-    return tuple(attacks.values())
+    return tuple(planned_attacks.values())
 
 
-def plan_attack(spec: str, preset: Preset, *, trusted: bool = False) -> PlannedAttack:
-    """Build the attack that a spec names, or have it described where its code is not this package's.
+def plan_attack(choice: AttackChoice, preset: Preset, *, trusted: bool = False) -> PlannedAttack:
+    """Build an attack, or have it described where its code is not this package's.
 
     Args:
-        spec: See `photoguard_eval.plugins.registry`.
+        choice: A spec, see `photoguard_eval.plugins.registry`; a class; or an instance.
         preset: Whose defaults it takes.
-        trusted: Whether an attack of others is built in this process too.
+        trusted: Whether an attack of others is built, and run, in this process too.
 
     Raises:
         PhotoguardError: If it cannot be built.
     """
-    source = AttackSource(spec, folder=str(Path.cwd()))
-    if trusted or not names_foreign_code(spec):
-        plugin, files = built_with_files(source, preset)
-        return PlannedAttack(plugin, replace(source, files=files, search=search_path(files)))
-    facts = describe(source, preset.name)
-    files = tuple(facts.pop("files"))
-    return PlannedAttack(described(facts), replace(source, described=facts, files=files, search=search_path(files)))
+    if isinstance(choice, str):
+        source = AttackSource(choice, folder=str(Path.cwd()))
+        if names_foreign_code(choice) and not trusted:
+            facts = describe(source, preset.name)
+            files = tuple(facts.pop("files"))
+            return PlannedAttack(
+                described(facts), replace(source, described=facts, files=files, search=search_path(files))
+            )
+        factory = ATTACKS.registered(parse(choice).name)
+        is_own = factory is None or _is_of_this_package(factory)
+    else:
+        factory, source = ATTACKS.find(choice), AttackSource("", folder=str(Path.cwd()))
+        is_own = _is_of_this_package(factory)
+    plugin, files = built_with_files(choice, preset)
+    source = replace(source, spec=source.spec or plugin.label, files=files, search=search_path(files))
+    if is_own or factory is None:
+        return PlannedAttack(plugin, source)
+    # Its class was loaded here before, by whoever gave it; it works in a process of its own all the same.
+    source = replace(source, pickled=_pickled(factory))
+    return PlannedAttack(plugin, source if trusted else replace(source, described=facts_of(plugin)))
+
+
+def _is_of_this_package(factory: type) -> bool:
+    return factory.__module__.partition(".")[0] == PACKAGE
+
+
+def _pickled(factory: type[Attack]) -> bytes:
+    import cloudpickle
+
+    try:
+        pickled: bytes = cloudpickle.dumps(factory)
+    except Exception as error:
+        raise PluginError(
+            f"The attack {factory.name!r} cannot be sent to a process of its own ({described_error(error)}). Write its "
+            "class into a file and name that, path/to/file.py:Class, or run it with trusted=True."
+        ) from error
+    return pickled
 
 
 def names_foreign_code(spec: str) -> bool:
@@ -114,35 +151,53 @@ def build(source: AttackSource, preset: str) -> Plugin[Attack]:
     Raises:
         PhotoguardError: If it cannot be built.
     """
-    return create_attack(source.spec, find_preset(preset))
+    if not source.pickled:
+        return create_attack(source.spec, find_preset(preset))
+    try:
+        factory = pickle.loads(source.pickled)
+    except Exception as error:
+        raise PluginError(
+            f"The attack {source.spec!r} cannot be loaded in another process: {described_error(error)}. Write its "
+            "class into a file and name that, path/to/file.py:Class."
+        ) from error
+    return create_attack(source.spec, find_preset(preset), factory)
 
 
-def built_with_files(source: AttackSource, preset: Preset) -> tuple[Plugin[Attack], tuple[str, ...]]:
+def built_with_files(choice: AttackChoice, preset: Preset) -> tuple[Plugin[Attack], tuple[str, ...]]:
     """Build an attack in this process, and return what files it is made of and given.
 
     Args:
-        source: How.
+        choice: What was asked for.
         preset: Whose defaults it takes.
 
     Raises:
         PhotoguardError: If it cannot be built.
     """
     with files_read() as read:
-        plugin = create_attack(source.spec, preset)
-    return plugin, files_of(source.spec, type(plugin.instance), read | READ_AT_IMPORT)
+        plugin = create_attack(choice, preset)
+    spec = choice if isinstance(choice, str) else plugin.label
+    return plugin, files_of(spec, type(plugin.instance), read | READ_AT_IMPORT)
 
 
-def create_attack(spec: str, preset: Preset) -> Plugin[Attack]:
+def create_attack(choice: AttackChoice, preset: Preset, factory: type[Attack] | None = None) -> Plugin[Attack]:
     """Build an attack with a preset's defaults, as far as its constructor takes them.
 
     An attack that leaves the number of gradient steps to `GradientAttack` takes the preset's number, though its own
     constructor has no such argument; one that fixes another number keeps it, see `notes_on`.
+
+    Args:
+        choice: What was asked for.
+        preset: The preset.
+        factory: The class that the name of a spec stands for; by default the one that has the name.
     """
-    factory = ATTACKS.find(spec)
-    defaults = preset.attack_defaults.get(factory.name)
-    if defaults is None and preset.attack_steps and issubclass(factory, (GradientAttack, EnsembleAttack)):
+    found = factory or ATTACKS.find(choice)
+    defaults = preset.attack_defaults.get(found.name)
+    if defaults is None and preset.attack_steps and issubclass(found, (GradientAttack, EnsembleAttack)):
         defaults = {"steps": preset.attack_steps}
-    attack = ATTACKS.create(spec, defaults)
+    if factory is not None and isinstance(choice, str):
+        attack = ATTACKS.create_of(factory, choice, defaults)
+    else:
+        attack = ATTACKS.create(choice, defaults)
     instance, steps = attack.instance, (defaults or {}).get("steps", DEFAULT_STEPS)
     if "steps" in attack.left_out and isinstance(instance, GradientAttack) and instance.steps == DEFAULT_STEPS:
         instance.take_steps(steps)

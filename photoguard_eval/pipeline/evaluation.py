@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import sys
 import time
@@ -141,7 +142,11 @@ class Evaluation:
     def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
         sizes, most = self._sizes, self.plan.request.batch_size
         own = {row.id: sizes.get(row.id, BatchSizes(most, most)) for row in rows}
+        # Attack by attack, so that the process of one of others is started once for all editors and budgets.
+        by_attack: dict[str, list[Row]] = {}
         for row in rows:
+            by_attack.setdefault(row.label, []).append(row)
+        for row in itertools.chain.from_iterable(by_attack.values()):
             yield from cut(row, "immunize", own[row.id].immunize, own[row.id].immunize)
         for row in rows:
             yield from cut(row, "edit", own[row.id].edit, own[row.id].edit)

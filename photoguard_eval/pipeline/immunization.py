@@ -6,20 +6,29 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoguard_eval.attacks import Attack
-from photoguard_eval.errors import ModelError, StoreError, rebuilt
+from photoguard_eval.attacks import Attack, AttackChoice
+from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
+from photoguard_eval.diffusion.native_size import require_workable_size
+from photoguard_eval.errors import ConfigurationError, ModelError, StoreError, rebuilt
 from photoguard_eval.files import remove_stale_temporaries, sha256_of_bytes, sha256_of_file, write_atomically
 from photoguard_eval.images.arrays import require_multiple
+from photoguard_eval.images.files import read_size
 from photoguard_eval.images.masks import require_latent_mask
 from photoguard_eval.pipeline.artifacts import ImmunizedFacts
+from photoguard_eval.pipeline.attacks import plan_attack
 from photoguard_eval.pipeline.photographs import Photograph
+from photoguard_eval.pipeline.presets import find_preset
+from photoguard_eval.pipeline.processor_memory import Workload, require_memory
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.records import Facts, Records
+from photoguard_eval.pipeline.request import EvaluationRequest
+from photoguard_eval.pipeline.session import Session
 from photoguard_eval.pipeline.steps.immunize import ImmunizeInputs, gather
 from photoguard_eval.pipeline.steps.keys import Editing
 from photoguard_eval.pipeline.work import Failed
 from photoguard_eval.pipeline.worker import Worker
 from photoguard_eval.plugins.registry import Plugin
+from photoguard_eval.randomness import require_seed
 
 AT_ONCE_ON_PROCESSOR = 12
 """Edits of an image that run at once there, for attacks that repeat them; on a GPU one edit of an image fills it."""
@@ -53,6 +62,55 @@ class Recipe:
             prompt=self.prompt or "",
             run_seed=self.seed,
         )
+
+    def require_feasible(self, request: EvaluationRequest, images: Sequence[Path]) -> None:
+        """Refuse images that the memory of this machine does not hold, or that are far from the model's own size.
+
+        Args:
+            request: Says how the model is loaded.
+            images: Their files.
+
+        Raises:
+            PhotoguardError: If the work cannot be done.
+        """
+        sizes = {str(image): read_size(image) for image in images}
+        at_once = AT_ONCE_ON_PROCESSOR if request.device == "cpu" else 1
+        attack = self.attack.instance
+        require_memory(Workload(self.editing, attack, request.checkpointing, at_once), sizes)
+        if attack.gradient_evaluations:
+            require_workable_size(self.editing.model, sizes)
+
+
+def recipe_of(
+    request: EvaluationRequest, attack: AttackChoice, prompt: str | None, seed: int, *, has_mask: bool
+) -> tuple[Recipe, Session]:
+    """Build an attack for a model's own editor of images with or without a mask.
+
+    Args:
+        request: Names the model and how it is loaded, the preset, and settings that differ from it.
+        attack: What was asked for.
+        prompt: The prompt of the edit, for an attack that sees it.
+        seed: Of everything random.
+        has_mask: Whether a region is edited, and not the whole image.
+
+    Returns:
+        The recipe, and what a worker must know of it.
+
+    Raises:
+        PhotoguardError: If a name is unknown, the attack cannot be built, or it sees the prompt and there is none.
+    """
+    require_seed(seed)
+    preset = find_preset(request.preset)
+    planned = plan_attack(attack, preset, trusted=request.trusted)
+    plugin = planned.plugin
+    if plugin.declared.sees_prompt and not (prompt or "").strip():
+        raise ConfigurationError(f"The attack {plugin.label!r} sees the prompt of the edit. Give it with --prompt.")
+    identity = identify_model(request.model, request.revision)
+    editor = default_editor(identity.kind, has_mask=has_mask)
+    settings = preset.settings(editor, identity, request.settings)
+    editing = Editing(identity, request.placement, EDITORS.create(editor), settings)
+    recipe = Recipe(plugin, editing, prompt, seed)
+    return recipe, Session(request.model_choice, preset.name, {plugin.label: planned.source}, request.limits)
 
 
 def immunize_photographs(

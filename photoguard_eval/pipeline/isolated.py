@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PhotoguardError, message_of
 from photoguard_eval.pipeline.attacks import build, built_with_files
 from photoguard_eval.pipeline.child import serve
+from photoguard_eval.pipeline.isolation import facts_of
 from photoguard_eval.pipeline.presets import find_preset
 from photoguard_eval.pipeline.session import AttackSource, Session
 from photoguard_eval.pipeline.steps import immunize
@@ -23,21 +22,6 @@ from photoguard_eval.plugins.tracebacks import whole
 
 if TYPE_CHECKING:
     from photoguard_eval.diffusion import LatentDiffusion
-
-FACTS = (
-    "name",
-    "title",
-    "paper",
-    "sees_model",
-    "sees_mask",
-    "sees_prompt",
-    "is_finished",
-    "is_floor",
-    "gradient_through",
-    "gradient_evaluations",
-    "steps",
-)
-"""Attributes of an attack that others are told."""
 
 
 class Isolated:
@@ -60,7 +44,7 @@ class Isolated:
         connection.send_bytes(json.dumps(header).encode() + b"\n" + data)
 
     def _describe(self, source: AttackSource, preset: str) -> tuple[dict[str, Any], bytes]:
-        plugin, files = built_with_files(source, find_preset(preset))
+        plugin, files = built_with_files(source.spec, find_preset(preset))
         return {"facts": {**facts_of(plugin), "files": list(files)}}, b""
 
     def _open(self, session: Session, label: str) -> tuple[dict[str, Any], bytes]:
@@ -82,33 +66,6 @@ class Isolated:
             self._editors.add(work.editor)
         images, cost, warnings = immunize.perturb(work, self._attack, editor, self._model)
         return {"cost": cost, "warnings": list(warnings)}, images.contiguous().numpy().tobytes()
-
-
-def facts_of(attack: Plugin[Attack]) -> dict[str, Any]:
-    """Return what others are told of an attack, as JSON values; see `photoguard_eval.pipeline.isolation.described`.
-
-    Args:
-        attack: The attack.
-    """
-    instance: Mapping[str, Any] = {
-        name: value for name in FACTS if _is_plain(value := getattr(attack.instance, name, None))
-    }
-    return {
-        "name": attack.name,
-        "label": attack.label,
-        "row_label": attack.row_label,
-        "arguments": attack.arguments,
-        "inputs": attack.inputs,
-        "source": attack.source,
-        "fingerprint": attack.fingerprint,
-        "declared": asdict(attack.declared),
-        "left_out": list(attack.left_out),
-        "instance": instance,
-    }
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool)
 
 
 if __name__ == "__main__":

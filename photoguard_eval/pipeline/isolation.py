@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.attacks import Attack, Ball
@@ -33,6 +33,21 @@ MODULE = "photoguard_eval.pipeline.isolated"
 
 START_SECONDS = 900.0
 """What a process may take to load libraries, the attack and the model."""
+
+FACTS = (
+    "name",
+    "title",
+    "paper",
+    "sees_model",
+    "sees_mask",
+    "sees_prompt",
+    "is_finished",
+    "is_floor",
+    "gradient_through",
+    "gradient_evaluations",
+    "steps",
+)
+"""Attributes of an attack that others are told."""
 
 COST = ("seconds", "gradient_evaluations", "unet_calls", "encoder_calls", "peak_memory_mib")
 
@@ -76,6 +91,33 @@ def describe(source: AttackSource, preset: str) -> dict[str, Any]:
         child.close()
     facts: dict[str, Any] = header["facts"]
     return facts
+
+
+def facts_of(attack: Plugin[Attack]) -> dict[str, Any]:
+    """Return what others are told of an attack, as JSON values; `described` reads it.
+
+    Args:
+        attack: The attack.
+    """
+    instance: Mapping[str, Any] = {
+        name: value for name in FACTS if _is_plain(value := getattr(attack.instance, name, None))
+    }
+    return {
+        "name": attack.name,
+        "label": attack.label,
+        "row_label": attack.row_label,
+        "arguments": attack.arguments,
+        "inputs": attack.inputs,
+        "source": attack.source,
+        "fingerprint": attack.fingerprint,
+        "declared": asdict(attack.declared),
+        "left_out": list(attack.left_out),
+        "instance": instance,
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool)
 
 
 def described(facts: Mapping[str, Any]) -> Plugin[Attack]:

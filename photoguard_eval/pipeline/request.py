@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from photoguard_eval import resources
-from photoguard_eval.attacks import DEFAULT_BUDGET, Ball
+from photoguard_eval.attacks import DEFAULT_BUDGET, AttackChoice, Ball
 from photoguard_eval.attacks.ball import distinct_balls
 from photoguard_eval.diffusion import default_model
 from photoguard_eval.errors import ConfigurationError
@@ -36,7 +36,7 @@ class EvaluationRequest:
         revision: Commit of a hub model.
         dataset: A dataset of the package or a folder; "" for the one that suits the model.
         preset: Name of a preset.
-        attacks: Specs of the attacks; see `photoguard_eval.plugins.registry`.
+        attacks: Specs of the attacks, see `photoguard_eval.plugins.registry`, classes or instances.
         budgets: Of the attacks that have none of their own, each as `Ball.parse` takes it; none for the paper's.
         seed: Of everything random but the edits, whose seeds are the dataset's.
         device: "cpu" or "cuda".
@@ -63,7 +63,7 @@ class EvaluationRequest:
     revision: str | None = None
     dataset: str = ""
     preset: str = DEFAULT_PRESET
-    attacks: tuple[str, ...] = DEFAULT_ATTACKS
+    attacks: tuple[AttackChoice, ...] = DEFAULT_ATTACKS
     budgets: tuple[str, ...] = ()
     seed: int = 0
     device: str = "cpu"

@@ -151,9 +151,26 @@ class Registry(Generic[T]):
         require_same(plugin, built.instance, self.kind)
         return built
 
+    def create_of(self, factory: type[T], text: str, defaults: Mapping[str, Any] | None = None) -> Plugin[T]:
+        """Build a plug-in of a class that was given, and arguments that are written.
+
+        Args:
+            factory: The class.
+            text: A spec, such as the label of an instance of it; its name stands for the class.
+            defaults: See `create`.
+
+        Raises:
+            PhotoguardError: See `create`.
+        """
+        return self._create_spec(text, defaults or {}, self._given(factory), {})
+
     def _create_named(self, text: str, defaults: Mapping[str, Any]) -> Plugin[T]:
+        return self._create_spec(text, defaults, *self._named(parse(text).name))
+
+    def _create_spec(
+        self, text: str, defaults: Mapping[str, Any], entry: Entry[T], implied: Mapping[str, Any]
+    ) -> Plugin[T]:
         spec = parse(text)
-        entry, implied = self._named(spec.name)
         called = spec.name if implied else entry.name
         kept = [pair for key, pair in zip(spec.arguments, spec.pairs, strict=True) if key not in entry.axes]
         labels = ",".join([called, *spec.pairs]), ",".join([called, *kept])

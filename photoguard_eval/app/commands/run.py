@@ -18,13 +18,13 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate, compare with the baseline, and print and write the leaderboard."""
     from photoguard_eval.analysis.baseline import read_baseline
     from photoguard_eval.analysis.board_rows import leaderboard_rows
+    from photoguard_eval.app.face import run_plan
     from photoguard_eval.files import require_writable
     from photoguard_eval.pipeline.driver import OnFailure
-    from photoguard_eval.pipeline.evaluation import Evaluation
     from photoguard_eval.pipeline.plan import build_plan
     from photoguard_eval.pipeline.progress import Progress
     from photoguard_eval.pipeline.store import Store
-    from photoguard_eval.reports import StoreImages, terminal_report, terminal_width, write_reports
+    from photoguard_eval.reports import terminal_report, terminal_width, write_reports
 
     plan = build_plan(request_from(options))
     if options.baseline is not None and not options.bless:
@@ -33,10 +33,9 @@ def run(options: argparse.Namespace) -> int:
     require_writable(options.reports, "--reports")
     store = Store(options.store)
     on_failure = OnFailure(options.fail_fast, options.debug)
-    result = Evaluation(plan, store, Progress(quiet=options.quiet), on_failure).run()
+    found = run_plan(plan, store, Progress(quiet=options.quiet), on_failure)
+    result, images, paper_rows = found.values, found.images, found.paper_rows
     report, blessed = _gate(options, result)
-    images = StoreImages(plan.dataset.path, store.image)
-    paper_rows = not plan.embedded_model
     if options.json:
         print_json(leaderboard_rows([result]))
     else:
