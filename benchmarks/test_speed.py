@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from attack_speed import compare_diffusion, compare_encoder
 from compilation import measure_compilation
+from driving import measure_driving
 from full_size import count_full_size
 from growth import measure_growth
 from harness import measure_harness
@@ -96,6 +97,13 @@ def test_the_harness_takes_seconds_beside_its_work_and_less_when_all_is_there(tm
     result = measure_harness("smoke", tmp_path / "store")
     assert result.outside_share * result.cold_seconds <= 6
     assert result.warm_seconds <= 5
+
+
+def test_planning_and_driving_take_less_than_a_millisecond_for_each_task():
+    """Drive thousands of tasks on paper; `driving.py` takes a hundred thousand."""
+    cost = measure_driving(5_000)
+    assert cost.own <= 1
+    assert cost.memory_mib <= 200
 
 
 def test_time_grows_no_faster_than_the_work(model):
