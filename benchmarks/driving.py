@@ -114,7 +114,7 @@ def measure_driving(tasks: int) -> DrivingCost:
         tasks: How many at least.
     """
     count = -(-tasks // TASKS_AT_A_BUDGET)
-    budgets = tuple(f"{1 + number / 10:.1f}/255" for number in range(count))
+    budgets = tuple(f"l2:{1 + number / 10:.1f}/255" for number in range(count))
     before, start = _peak_mib(), time.perf_counter()
     plan = build_plan(EvaluationRequest(preset="paper", attacks=("noise",), budgets=budgets))
     planned = time.perf_counter()

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from photoguard_eval import resources
+
 HEAVY = ("torch", "diffusers", "transformers", "piq", "open_clip", "torchmetrics", "matplotlib", "scipy")
 MODULES = (
     "photoguard_eval",
@@ -33,3 +35,8 @@ def test_help_answers_without_a_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_file_of_the_package_is_longer_than_a_person_reads_at_once():
+    lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in resources.PACKAGE.rglob("*.py")}
+    assert {file.name: length for file, length in lengths.items() if length > 300} == {}

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 DECIMALS = 4
 """Of a radius in levels: what two radii share beyond them is one budget."""
 
-NEAR = 0.01
-"""Of a level: two budgets of a run that lie closer are one that was written in two ways."""
+NEAR = {"linf": 1 - 1e-3, "l2": 0.01}
+"""In levels: two budgets of a run that lie closer are one that was written in two ways; files hold whole levels."""
 
 
 def budget_spec(norm: str, levels: float) -> str:
@@ -206,15 +206,15 @@ def distinct_balls(budgets: Iterable[Ball | str]) -> tuple[Ball, ...]:
         budgets: Values or texts.
 
     Raises:
-        ConfigurationError: If a text is no budget, or two differ by less than `NEAR` levels, which nobody means.
+        ConfigurationError: If a text is no budget, or two lie closer than `NEAR`, which nobody means.
     """
     balls = tuple(dict.fromkeys(map(Ball.of, budgets)))
     for first, second in combinations(balls, 2):
         apart = abs(first.levels - second.levels)
-        if first.norm == second.norm and apart < NEAR:
+        if first.norm == second.norm and apart < NEAR[first.norm]:
             meant = min(first, second, key=lambda ball: abs(ball.levels - round(ball.levels)))
             raise ConfigurationError(
-                f"The budgets {first} and {second} are {apart:.{DECIMALS}f} levels apart, which no image can show. "
+                f"The budgets {first} and {second} are {apart:.{DECIMALS}f} levels apart, and files hold whole levels. "
                 f"Give one of them; {meant} was probably meant."
             )
     return balls

@@ -281,25 +281,3 @@ def is_store(path: Path) -> bool:
 def damaged_meanwhile(store: Store, key: str) -> StoreError:
     """Return the error of an artifact that was whole when a run began, and is no longer when the run reads it."""
     return StoreError(f"The artifact {key[:16]}… in {store.path} was damaged while the run went on. Run it again.")
-
-
-def read_board(path: Path) -> dict[str, list[EvaluationResult]]:
-    """Read results that others share.
-
-    Args:
-        path: A result as JSON, a folder of them, or a store.
-
-    Returns:
-        The results of each file, or of the store, by its path.
-
-    Raises:
-        StoreError: If there is none, or one is damaged or of another schema.
-    """
-    if is_store(path):
-        results = {str(path): Store.existing(path).results()}
-    else:
-        files = [path] if path.is_file() else sorted(path.glob("*.json"))
-        results = {str(file): [read_result(file)] for file in files}
-    if not any(results.values()):
-        raise StoreError(f"{path} holds no result. Give a file that `leaderboard --export` wrote, or a folder of them.")
-    return results

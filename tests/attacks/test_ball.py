@@ -82,17 +82,25 @@ def test_a_budget_is_given_as_a_value_a_text_or_a_radius():
 
 
 def test_budgets_of_a_run_are_each_there_once():
-    assert distinct_balls(["16/255", "l2:16/255", "0.0627451", "8/255", "0.06"]) == (
+    assert distinct_balls(["16/255", "l2:16/255", "0.0627451", "8/255", "l2:0.06"]) == (
         Ball("linf", 16 / 255),
         Ball("l2", 16 / 255),
         Ball("linf", 8 / 255),
-        Ball("linf", 0.06),
+        Ball("l2", 0.06),
     )
 
 
-@pytest.mark.parametrize("texts", [("0.06275", "16/255"), ("16/255", "8/255", "0.06275")])
-def test_budgets_that_nobody_means_to_compare_are_refused(texts):
-    with pytest.raises(ConfigurationError, match=r"0\.0012 levels apart.*16/255 was probably meant"):
+@pytest.mark.parametrize(
+    ("texts", "apart"),
+    [
+        (("0.06275", "16/255"), "0.0012"),
+        (("16/255", "8/255", "0.06275"), "0.0012"),
+        (("0.06", "16/255"), "0.7000"),
+        (("l2:0.06275", "l2:16/255"), "0.0012"),
+    ],
+)
+def test_budgets_that_nobody_means_to_compare_are_refused(texts, apart):
+    with pytest.raises(ConfigurationError, match=rf"{apart} levels apart.*16/255 was probably meant"):
         distinct_balls(texts)
 
 

@@ -8,7 +8,8 @@ import pytest
 from photoguard_eval.errors import StoreError
 from photoguard_eval.files import canonical_json, remove_stale_temporaries, sha256_of_json
 from photoguard_eval.pipeline.artifacts import CaseScores, EditFacts, Facts, ImmunizedFacts, SetScore
-from photoguard_eval.pipeline.store import Store, read_board
+from photoguard_eval.pipeline.boards import read_board
+from photoguard_eval.pipeline.store import Store
 from photoguard_eval.results.rows import Cost
 
 COST = Cost(seconds=1.5, gradient_evaluations=10, unet_calls=0, encoder_calls=10, peak_memory_mib=1.0, batch_size=1)

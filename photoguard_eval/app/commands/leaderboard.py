@@ -15,7 +15,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the rankings of a store's results and of those that others share."""
     from photoguard_eval import resources
     from photoguard_eval.analysis.board_rows import leaderboard_rows
-    from photoguard_eval.pipeline.store import Store, read_board
+    from photoguard_eval.pipeline.boards import read_board
+    from photoguard_eval.pipeline.store import Store
     from photoguard_eval.reports import leaderboard_report, terminal_width
     from photoguard_eval.results.files import write_result
     from photoguard_eval.results.sharing import shareable
