@@ -8,7 +8,6 @@ never imports the attack, of which it knows what the other process described.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -185,8 +184,6 @@ class Isolation:
         if self._child is None:
             threads = self._session.threads
             environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-            # The store is no business of the attack's.
-            environment["PHOTOGUARD_EVAL_ISOLATED"] = str(os.getpid())
             self._child = Child(MODULE, environment, self._session.attacks[self._label].search)
             self._child.send(pickle.dumps(("open", (self._session, self._label))))
             _answer(self._child, START_SECONDS, None)
