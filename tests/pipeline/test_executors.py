@@ -278,3 +278,26 @@ def test_what_ends_a_child_is_said(tmp_path, monkeypatch, asked, limits, reason)
     while living_in_group(child.process.pid) and time.monotonic() < end:
         time.sleep(0.05)
     assert not living_in_group(child.process.pid)
+
+
+EXECUTOR = """
+from photoguard_eval.pipeline.executors import SerialExecutor
+
+class Counting(SerialExecutor):
+    name = "counting"
+    taken = 0
+
+    def submit(self, number, work):
+        type(self).taken += 1
+        super().submit(number, work)
+"""
+
+
+def test_one_more_executor_is_one_file(make_request, tmp_path):
+    file = tmp_path / "counting.py"
+    file.write_text(EXECUTOR)
+    plan = build_plan(make_request(attacks=("noise",), executor=f"{file}:Counting"))
+    with closing(Evaluation(plan, Store(tmp_path / "store"), QUIET)) as evaluation:
+        evaluation.compute(plan.methods[:1])
+        assert type(evaluation.executor).taken == 2, "a batch is immunized, and one is edited"
+    assert len(pictures(tmp_path / "store")) == sum(len(row.tasks) for row in plan.methods[:1])
