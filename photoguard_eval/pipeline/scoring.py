@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from photoguard_eval.data.cases import EditCase
-from photoguard_eval.files import sha256_of_json
 from photoguard_eval.images.arrays import decode_png
 from photoguard_eval.metrics import (
     METRICS,
@@ -19,8 +17,9 @@ from photoguard_eval.metrics import (
 )
 from photoguard_eval.pipeline.artifacts import CaseScores, SetScore
 from photoguard_eval.pipeline.plan import Plan
-from photoguard_eval.pipeline.rows import EditTask, Row
-from photoguard_eval.pipeline.steps.keys import code_fingerprint, library_versions
+from photoguard_eval.pipeline.rows import Row
+from photoguard_eval.pipeline.steps import score as step
+from photoguard_eval.pipeline.steps.score import ScoredCase, ScoreInputs, Subject
 from photoguard_eval.pipeline.store import Store, damaged_meanwhile
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.plugins.source_code import PACKAGE
@@ -28,9 +27,6 @@ from photoguard_eval.results.facts import MetricInfo
 
 if TYPE_CHECKING:
     import torch
-
-SCORE_CODE = ("metrics", "pipeline/scoring.py")
-SCORE_LIBRARIES = ("torch", "torchvision", "piq", "torchmetrics", "open_clip_torch", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Score:
 
     name: str
     plugin: Plugin[Metric]
-    subject: Literal["edit", "immunized"] = "edit"
+    subject: Subject = "edit"
 
     @property
     def metric(self) -> Metric:
@@ -128,15 +124,16 @@ class Scorer:
         """Return a column's value for each case of a row; None where it is a set metric or does not apply."""
         if isinstance(score.metric, DistributionMetric) or not _applies(score, row):
             return None
-        key = self._key(row, score)
-        stored = self._store.values(key, CaseScores)
+        inputs = self.inputs(row, score)
+        stored = self._store.values(inputs.key, CaseScores)
         if stored is not None and len(stored.values) != len(row.edits):
-            self._store.damaged.append(key)
+            self._store.damaged.append(inputs.key)
             stored = None
         if stored is None:
             self._hold(row)
-            stored = CaseScores(values=self._compute(row, score))
-            self._store.put_values(key, stored.model_dump(mode="json"))
+            values = step.case_values(inputs, self._decoded, self._plan.clip, self._plan.request.batch_size)
+            stored = CaseScores(values=values)
+            self._store.put_values(inputs.key, stored.model_dump(mode="json"))
         return stored.values
 
     def set_score(self, row: Row, score: Score) -> float | None:
@@ -145,34 +142,35 @@ class Scorer:
             return None
         if _needs_more(type(score.metric), len(row.edits)):
             return None
-        key = self._key(row, score)
-        stored = self._store.values(key, SetScore)
+        inputs = self.inputs(row, score)
+        stored = self._store.values(inputs.key, SetScore)
         if stored is None:
-            edits = self.edit_features(row)
-            originals = self._features_of_edits(self._plan.original(row.editor).edits)
-            stored = SetScore(value=score.metric.compute(edits, originals))
-            self._store.put_values(key, stored.model_dump(mode="json"))
+            self._hold(row)
+            stored = SetScore(value=step.set_value(inputs, self._features_of_edits))
+            self._store.put_values(inputs.key, stored.model_dump(mode="json"))
         return stored.value
 
-    def _key(self, row: Row, score: Score) -> str:
-        cases = [[task.key, task.immunized, task.case.mask_sha256, task.case.prompt] for task in row.edits]
-        originals = [task.key for task in self._plan.original(row.editor).edits]
-        return sha256_of_json(
-            {
-                "stage": "score",
-                "code": code_fingerprint(SCORE_CODE),
-                "libraries": library_versions(SCORE_LIBRARIES),
-                "metric": [
-                    score.name,
-                    score.subject,
-                    score.plugin.arguments,
-                    score.plugin.inputs,
-                    score.plugin.fingerprint,
-                ],
-                "identity": self._identity(score.metric),
-                "cases": cases,
-                "originals": originals,
-            }
+    def inputs(self, row: Row, score: Score) -> ScoreInputs:
+        """Return what a column of a row depends on."""
+        counterparts = self._plan.original(row.editor).edits
+        reads_mask = self._plan.editors[row.editor].plugin.instance.reads_mask
+        return ScoreInputs(
+            column=score.name,
+            metric=score.plugin,
+            subject=score.subject,
+            network=self._identity(score.metric),
+            cases=tuple(
+                ScoredCase(
+                    name=task.case.id,
+                    edit=task.key,
+                    immunized=task.immunized,
+                    counterpart=original.key,
+                    original=task.inputs.original,
+                    mask=task.inputs.mask if reads_mask else None,
+                    prompt=task.case.prompt,
+                )
+                for task, original in zip(row.edits, counterparts, strict=True)
+            ),
         )
 
     def _identity(self, metric: Metric) -> str:
@@ -180,60 +178,31 @@ class Scorer:
             return self._plan.extractor.identity
         return self._plan.clip.identity if isinstance(metric, PromptMetric) else metric.identity
 
-    def _compute(self, row: Row, score: Score) -> list[float]:
-        """Compute a column batch by batch, images of one size at a time."""
-        import torch
-
-        metric = score.metric
-        images = self._immunized(row) if score.subject == "immunized" else self._edits(row.edits)
-        values: dict[int, float] = {}
-        for batch in self._batches(images):
-            shown = torch.cat([images[index] for index in batch])
-            tasks = [row.edits[index] for index in batch]
-            ids = tuple(task.case.id for task in tasks)
-            if isinstance(metric, PromptMetric):
-                scores = metric.compute(self._plan.clip, shown, tuple(task.case.prompt for task in tasks), ids)
-            elif isinstance(metric, PairwiseMetric):
-                masks = torch.cat([self._mask(row.editor, task.case) for task in tasks])
-                scores = metric.compute(shown, self._counterparts(row, score, batch), masks, ids)
-            else:
-                raise TypeError(f"{type(metric)} has no value per case")
-            values.update(zip(batch, scores, strict=True))
-        return [values[index] for index in range(len(images))]
-
-    def _counterparts(self, row: Row, score: Score, batch: Sequence[int]) -> torch.Tensor:
-        import torch
-
-        if score.subject == "immunized":
-            return torch.cat([row.edits[index].case.image() for index in batch])
-        originals = self._plan.original(row.editor).edits
-        return torch.cat(self._edits([originals[index] for index in batch]))
-
     def edit_features(self, row: Row) -> torch.Tensor:
         """Return the features of a row's edits, (cases, features), that the distribution metrics compare.
 
         Those of an edit are computed once, whatever compares it.
         """
         self._hold(row)
-        return self._features_of_edits(row.edits)
+        return self._features_of_edits([task.key for task in row.edits])
 
-    def _features_of_edits(self, tasks: Sequence[EditTask]) -> torch.Tensor:
+    def _features_of_edits(self, keys: Sequence[str]) -> torch.Tensor:
         import torch
 
-        missing = [task for task in tasks if task.key not in self._features]
+        missing = [key for key in keys if key not in self._features]
         if missing:
-            rows = self._features_of(self._edits(missing))
-            self._features.update(zip((task.key for task in missing), rows, strict=True))
-        return torch.stack([self._features[task.key] for task in tasks])
+            rows = self._features_of([self._decoded(key) for key in missing])
+            self._features.update(zip(missing, rows, strict=True))
+        return torch.stack([self._features[key] for key in keys])
 
     def qualities(self, row: Row) -> list[float]:
         """Return the quality of a row's edits by themselves, one per case."""
         import torch
 
         self._hold(row)
-        edits = self._edits(row.edits)
+        edits = [self._decoded(task.key) for task in row.edits]
         scores: dict[int, float] = {}
-        for batch in self._batches(edits):
+        for batch in step.batches_of(edits, self._plan.request.batch_size):
             values = quality_scores(self._plan.clip, torch.cat([edits[index] for index in batch])).tolist()
             scores.update(zip(batch, values, strict=True))
         return [scores[index] for index in range(len(edits))]
@@ -248,24 +217,10 @@ class Scorer:
         import torch
 
         rows: dict[int, torch.Tensor] = {}
-        for batch in self._batches(images):
+        for batch in step.batches_of(images, self._plan.request.batch_size):
             features = self._plan.extractor.features(torch.cat([images[index] for index in batch]))
             rows.update(zip(batch, features, strict=True))
         return torch.stack([rows[index] for index in range(len(images))])
-
-    def _batches(self, images: Sequence[torch.Tensor]) -> Iterator[list[int]]:
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for index, image in enumerate(images):
-            by_size.setdefault(tuple(image.shape), []).append(index)
-        for indices in by_size.values():
-            for start in range(0, len(indices), self._plan.request.batch_size):
-                yield indices[start : start + self._plan.request.batch_size]
-
-    def _edits(self, tasks: Sequence[EditTask]) -> list[torch.Tensor]:
-        return [self._decoded(task.key) for task in tasks]
-
-    def _immunized(self, row: Row) -> list[torch.Tensor]:
-        return [self._decoded(task.immunized) for task in row.edits]
 
     def _hold(self, row: Row) -> None:
         """Let go of all images but those that a row's scores are computed from."""
@@ -282,13 +237,6 @@ class Scorer:
                 raise damaged_meanwhile(self._store, key)
             self._images[key] = decode_png(png)
         return self._images[key]
-
-    def _mask(self, editor: str, case: EditCase) -> torch.Tensor:
-        """Return the region that the editor repaints: the mask, or everything for an editor that has none."""
-        import torch
-
-        mask = case.mask()
-        return mask if self._plan.editors[editor].plugin.instance.reads_mask else torch.ones_like(mask)
 
 
 def _needs_more(metric: type[Metric], images: int) -> bool:

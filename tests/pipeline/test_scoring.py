@@ -157,7 +157,7 @@ def test_scores_of_another_shape_are_computed_again(finished, make_request, tmp_
     store, plan = Store(shutil.copytree(folder, tmp_path / "store")), build_plan(make_request())
     scorer, method = Scorer(plan, store), plan.methods[0]
     score = next(score for score in scorer.scores if score.name == "ssim")
-    key = scorer._key(method, score)
+    key = scorer.inputs(method, score).key
     store.put_values(key, {"values": values})
     assert scorer.case_scores(method, score) == [case.scores["ssim"] for case in result.methods[0].cases]
     assert store.damaged == [key]

@@ -10,10 +10,13 @@ from photoguard_eval.code import sha256_of_code
 from photoguard_eval.errors import DatasetError
 from photoguard_eval.images.arrays import to_8bit, write_image
 from photoguard_eval.pipeline.plan import build_plan
+from photoguard_eval.pipeline.scoring import Scorer
 from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.steps.edit import EditInputs
 from photoguard_eval.pipeline.steps.immunize import ImmunizeInputs
 from photoguard_eval.pipeline.steps.keys import Editing, PictureFile, Placement
+from photoguard_eval.pipeline.steps.score import ScoredCase, ScoreInputs
+from photoguard_eval.pipeline.store import Store
 from tests.tiny import random_images
 
 
@@ -90,6 +93,52 @@ def test_how_images_are_edited_is_in_all_keys(rows, name):
             "settings": lambda editing: editing.settings.changed(guidance_scale=3),
         }
         assert replace(own, editing=replace(own.editing, **{name: changes[name](own.editing)})).key != own.key
+
+
+CASE = {
+    "name": ("another", False),
+    "edit": ("0" * 64, True),
+    "immunized": ("0" * 64, True),
+    "counterpart": ("0" * 64, True),
+    "original": (OTHER, True),
+    "mask": (OTHER, True),
+    "prompt": ("another prompt", True),
+}
+SCORE = {
+    "column": (lambda own: "another", True),
+    "metric": (lambda own: replace(own.metric, fingerprint="other code"), True),
+    "subject": (lambda own: "immunized", True),
+    "network": (lambda own: "another network", True),
+    "cases": (lambda own: own.cases[:1], True),
+}
+
+
+@pytest.fixture(scope="module")
+def scored(make_request, tmp_path_factory):
+    plan = build_plan(make_request(attacks=("noise",)))
+    scorer = Scorer(plan, Store(tmp_path_factory.mktemp("scored") / "store"))
+    ssim = next(score for score in scorer.scores if score.name == "ssim")
+    return scorer.inputs(plan.methods[0], ssim), scorer.inputs(plan.methods[1], ssim)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ScoreInputs)])
+def test_every_input_of_a_score_is_in_its_key(scored, name):
+    own, (change, matters) = scored[0], SCORE[name]
+    assert (replace(own, **{name: change(own)}).key != own.key) == matters
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ScoredCase)])
+def test_all_that_a_score_sees_of_a_case_is_in_its_key_but_for_its_name(scored, name):
+    own, (value, matters) = scored[0], CASE[name]
+    first, *others = own.cases
+    changed = replace(own, cases=(replace(first, **{name: value}), *others))
+    assert (changed.key != own.key) == matters
+
+
+def test_a_score_sees_the_mask_of_an_editor_that_reads_it(scored):
+    inpainted, varied = scored
+    assert all(case.mask is not None for case in inpainted.cases)
+    assert all(case.mask is None for case in varied.cases)
 
 
 @pytest.mark.parametrize("step", [immunize, edit])
