@@ -101,9 +101,8 @@ def test_inputs_are_in_the_keys_of_all_that_a_plug_in_makes(make_request, tmp_pa
     assert editing.facts(editing.settings) != other.facts(editing.settings)
     scorer = Scorer(plan, Store(tmp_path / "store"))
     score = scorer.scores[0]
-    assert scorer._key(plan.methods[0], score) != scorer._key(
-        plan.methods[0], replace(score, plugin=replace(score.plugin, inputs=changed))
-    )
+    changed_score = replace(score, plugin=replace(score.plugin, inputs=changed))
+    assert scorer.inputs(plan.methods[0], score).key != scorer.inputs(plan.methods[0], changed_score).key
 
 
 def test_a_changed_file_changes_the_keys_of_a_run(make_request, plugin_of, tmp_path):
