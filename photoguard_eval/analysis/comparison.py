@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photoguard_eval.analysis.statistics import paired_difference
+from photoguard_eval.analysis.rows import paired_change
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.results.conditions import conditions_of, differing_condition
@@ -65,13 +65,5 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> tuple[Differen
 
 def _difference(result: EvaluationResult, metric: MetricInfo, was: MethodResult, now: MethodResult) -> Difference:
     first, second = was.metrics[metric.name].mean, now.metrics[metric.name].mean
-    change, error = second - first, None
-    pairs = [
-        (after.scores[metric.name], before.scores[metric.name], info.image_id)
-        for info, before, after in zip(result.cases, was.cases, now.cases, strict=True)
-        if metric.name in before.scores and metric.name in after.scores
-    ]
-    if pairs:
-        after_scores, before_scores, images = zip(*pairs, strict=True)
-        change, error = paired_difference(after_scores, before_scores, images)
+    change, error = paired_change(result, metric.name, now, was) or (second - first, None)
     return Difference(id=now.id, metric=metric.name, first=first, second=second, change=change, error=error)

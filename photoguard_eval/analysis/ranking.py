@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from photoguard_eval.analysis.floor import CLEARLY, AgainstNoise, against_noise
-from photoguard_eval.analysis.rows import attack_rows, by_budget
-from photoguard_eval.analysis.statistics import concordance, paired_difference, ranks
+from photoguard_eval.analysis.rows import attack_rows, by_budget, paired_change
+from photoguard_eval.analysis.statistics import concordance, ranks
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.rows import Budget, MethodResult, RowId
@@ -126,15 +126,10 @@ def _with_doubt(
 
 def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, row: MethodResult, first: MethodResult) -> bool:
     """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise."""
-    cases = [
-        (own.scores[metric.name], best.scores[metric.name], info.image_id)
-        for info, own, best in zip(result.cases, row.cases, first.cases, strict=True)
-        if metric.name in own.scores and metric.name in best.scores
-    ]
-    if not cases:
+    measured = paired_change(result, metric.name, row, first)
+    if measured is None:
         return True
-    own_scores, best_scores, images = zip(*cases, strict=True)
-    difference, error = paired_difference(own_scores, best_scores, images)
+    difference, error = measured
     if error is None:
         return False
     behind = difference if metric.higher_is_more_similar else -difference

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from photoguard_eval.analysis.statistics import paired_difference
 from photoguard_eval.attacks import ATTACKS
 from photoguard_eval.results.facts import AttackInfo
 from photoguard_eval.results.rows import Budget, MethodResult, RowId
@@ -55,6 +56,28 @@ def rows_of_attack(result: EvaluationResult, editor: str, name: str) -> list[Met
     """Return an editor's rows of one attack, the one with the preset's arguments first."""
     rows = [row for row in attack_rows(result, editor) if row.attack is not None and row.attack.name == name]
     return sorted(rows, key=lambda row: not is_of_the_preset(row))
+
+
+def paired_change(
+    result: EvaluationResult, metric: str, row: MethodResult, other: MethodResult
+) -> tuple[float, float | None] | None:
+    """Return by how much a row's scores lie above another's, over the cases that have both.
+
+    Args:
+        result: Whose cases the rows have.
+        metric: Name of a metric.
+        row: The row.
+        other: The other, of the same cases.
+
+    Returns:
+        The mean and its standard error, see `paired_difference`; None where no case has a score, as of a set metric.
+    """
+    cases = [
+        (own.scores[metric], theirs.scores[metric], info.image_id)
+        for info, own, theirs in zip(result.cases, row.cases, other.cases, strict=True)
+        if metric in own.scores and metric in theirs.scores
+    ]
+    return paired_difference(*zip(*cases, strict=True)) if cases else None
 
 
 def with_reroll(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:

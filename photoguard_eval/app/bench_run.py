@@ -54,7 +54,7 @@ class BenchRun:
     Attributes:
         config: pytest's configuration.
         blessed: What to tell of what `--bless` recorded, line by line.
-        computed: How many cells were computed rather than read from the store.
+        computed: How many images were computed rather than read from the store.
         refused: Why the options describe no evaluation.
         finished: Whether evaluation and gate are done.
         finished_elsewhere: Whether another process of this session did them.

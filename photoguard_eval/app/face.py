@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from photoguard_eval.app.options import STORE
 from photoguard_eval.app.result import Result
 from photoguard_eval.attacks import AttackChoice, Ball
 from photoguard_eval.pipeline.driver import STOP_ALONE, OnFailure
@@ -18,16 +19,14 @@ from photoguard_eval.pipeline.photographs import Photograph
 from photoguard_eval.pipeline.plan import Plan, build_plan
 from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS
 from photoguard_eval.pipeline.progress import Progress
-from photoguard_eval.pipeline.request import DEFAULT_ATTACK_TIMEOUT, DEFAULT_PRESET, EvaluationRequest
+from photoguard_eval.pipeline.request import DEFAULT_PRESET, EvaluationRequest
+from photoguard_eval.pipeline.session import DEFAULT_ATTACK_TIMEOUT
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.pipeline.worker import Worker
 from photoguard_eval.reports.pictures import StoreImages
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-STORE_FOLDER = Path(".photoguard/store")
-"""Where artifacts lie, of a run that names no folder."""
 
 
 def evaluate(
@@ -56,7 +55,7 @@ def evaluate(
     vae_tiling: bool = False,
     cpu_offload: bool = False,
     compiled: bool = False,
-    store: str | Path = STORE_FOLDER,
+    store: str | Path = STORE.default,
     quiet: bool = False,
     fail_fast: bool = False,
 ) -> Result:

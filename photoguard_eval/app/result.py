@@ -94,13 +94,13 @@ class Result:
             UnknownNameError: If the result has no such figure.
         """
         figures = {figure.name: figure for figure in markdown_document(self._subject).figures}
-        wanted = [name, *(f"{name}-{each}" for each in (self.values.editors if editor is None else (editor,)))]
-        if editor is not None:
-            wanted.remove(name)
-        for each in wanted:
-            if each in figures:
-                return figures[each].draw()
-        raise UnknownNameError("figure", wanted[0], figures)
+        names = [f"{name}-{each}" for each in (self.values.editors if editor is None else (editor,))]
+        if editor is None:
+            names.insert(0, name)
+        found = next((figures[each] for each in names if each in figures), None)
+        if found is None:
+            raise UnknownNameError("figure", names[0], figures)
+        return found.draw()
 
     def compare(self, other: Result) -> tuple[Difference, ...]:
         """Compare with another result, row by row over the same cases: `change` is the other's score less this one's.

@@ -12,14 +12,14 @@ from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, AttackChoice
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, PluginError
 from photoguard_eval.errors import described as described_error
 from photoguard_eval.pipeline.isolation import describe, described, facts_of
-from photoguard_eval.pipeline.luggage import files_of, search_path
+from photoguard_eval.pipeline.luggage import files_of, find_modules, search_path
 from photoguard_eval.pipeline.presets import Preset, find_preset
 from photoguard_eval.pipeline.session import AttackSource
 from photoguard_eval.plugins.file_reads import files_read
-from photoguard_eval.plugins.loading import READ_AT_IMPORT, installed
+from photoguard_eval.plugins.loading import READ_AT_IMPORT, distribution_of, installed
 from photoguard_eval.plugins.registry import Plugin
-from photoguard_eval.plugins.source_code import PACKAGE
-from photoguard_eval.plugins.specs import parse
+from photoguard_eval.plugins.source_code import PACKAGE, is_of_this_package
+from photoguard_eval.plugins.specs import parse, words
 from photoguard_eval.results.rows import REFERENCES
 
 
@@ -86,30 +86,33 @@ def plan_attack(choice: AttackChoice, preset: Preset, *, trusted: bool = False) 
     Raises:
         PhotoguardError: If it cannot be built.
     """
-    if isinstance(choice, str):
-        source = AttackSource(choice, folder=str(Path.cwd()))
-        if names_foreign_code(choice) and not trusted:
-            facts = describe(source, preset.name)
-            files = tuple(facts.pop("files"))
-            return PlannedAttack(
-                described(facts), replace(source, described=facts, files=files, search=search_path(files))
-            )
-        factory = ATTACKS.registered(parse(choice).name)
-        is_own = factory is None or _is_of_this_package(factory)
-    else:
-        factory, source = ATTACKS.find(choice), AttackSource("", folder=str(Path.cwd()))
-        is_own = _is_of_this_package(factory)
+    if isinstance(choice, str) and names_foreign_code(choice) and not trusted:
+        return _described(AttackSource(choice, folder=str(Path.cwd())), preset)
+    factory = ATTACKS.registered(parse(choice).name) if isinstance(choice, str) else ATTACKS.find(choice)
     plugin, files = built_with_files(choice, preset)
-    source = replace(source, spec=source.spec or plugin.label, files=files, search=search_path(files))
-    if is_own or factory is None:
+    spec = choice if isinstance(choice, str) else plugin.label
+    source = AttackSource(spec, files=files, folder=str(Path.cwd()), search=search_path(files))
+    if factory is None or is_of_this_package(factory):
         return PlannedAttack(plugin, source)
     # Its class was loaded here before, by whoever gave it; it works in a process of its own all the same.
     source = replace(source, pickled=_pickled(factory))
     return PlannedAttack(plugin, source if trusted else replace(source, described=facts_of(plugin)))
 
 
-def _is_of_this_package(factory: type) -> bool:
-    return factory.__module__.partition(".")[0] == PACKAGE
+def _described(source: AttackSource, preset: Preset) -> PlannedAttack:
+    facts = describe(source, preset.name)
+    # Where it comes from is known here: an attack must not pass for another by what it says of itself.
+    facts["source"] = _source_of(source.spec)
+    files = tuple(facts.pop("files"))
+    return PlannedAttack(described(facts), replace(source, described=facts, files=files, search=search_path(files)))
+
+
+def _source_of(spec: str) -> str:
+    name = parse(spec).name
+    entry_point = installed(ATTACKS.entry_point_group, ATTACKS.kind).get(name)
+    if entry_point is not None:
+        return distribution_of(entry_point)
+    return name if ":" in name else PACKAGE
 
 
 def _pickled(factory: type[Attack]) -> bytes:
@@ -133,12 +136,10 @@ def names_foreign_code(spec: str) -> bool:
     Args:
         spec: Of an attack.
     """
-    name, *arguments = spec.split(",")
-    others = set(installed(ATTACKS.entry_point_group, ATTACKS.kind))
-    words = {word.strip() for part in arguments for word in re.split(r"[=+();]", part)}
-    if ":" in name or name.strip() in others or words & others:
+    name, *others = words(spec)
+    if ":" in name or {name, *others} & set(installed(ATTACKS.entry_point_group, ATTACKS.kind)):
         return True
-    return any(re.search(r"\.py:|^[\w.]+:[A-Za-z_]\w*$", word) for word in words)
+    return any(re.search(r"\.py:|^[\w.]+:[A-Za-z_]\w*$", word) for word in others)
 
 
 def build(source: AttackSource, preset: str) -> Plugin[Attack]:
@@ -151,6 +152,7 @@ def build(source: AttackSource, preset: str) -> Plugin[Attack]:
     Raises:
         PhotoguardError: If it cannot be built.
     """
+    find_modules(source)
     if not source.pickled:
         return create_attack(source.spec, find_preset(preset))
     try:

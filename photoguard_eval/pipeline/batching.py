@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from photoguard_eval.pipeline.rows import EditTask, Row, Task
+from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row, Task
+from photoguard_eval.pipeline.steps import edit, immunize
+from photoguard_eval.pipeline.work import EditWork, ImmunizeWork
 
 Step = Literal["immunize", "edit"]
 
@@ -38,6 +40,17 @@ class Batch:
         if self.step == "immunize":
             return f"{self.row.label}: immunize for {self.row.editor}"
         return f"{self.row.label}: edit by {self.row.editor}"
+
+    def work(self, image_of: Callable[[str], bytes]) -> ImmunizeWork | EditWork:
+        """Read what the batch is computed from: whoever computes gets no path.
+
+        Args:
+            image_of: Returns the file of an image that it needs, by its key.
+        """
+        if self.step == "immunize":
+            return immunize.gather([task.inputs for task in self.tasks if isinstance(task, ImmunizeTask)], self.at_once)
+        edits = [task.inputs for task in self.tasks if isinstance(task, EditTask)]
+        return edit.gather(edits, [image_of(key) for key in self.needs])
 
     @property
     def needs(self) -> tuple[str, ...]:

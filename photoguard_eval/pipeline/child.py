@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 """How often a limit is looked at while a child works."""
-
-KIBIBYTE, MEBIBYTE = 2**10, 2**20
 
 
 class ChildEnded(Exception):  # noqa: N818 (what happened, not an error of a user)
@@ -38,18 +36,17 @@ class ChildEnded(Exception):  # noqa: N818 (what happened, not an error of a use
 class Child:
     """A process that runs a module of this package; it and what it forks are ended with this one."""
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None, search: Sequence[str] = ()) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         """Start it.
 
         Args:
             module: A module whose `main` takes a connection, see `serve`.
             environment: What its environment differs by.
-            search: Where it finds modules before it looks where this process does.
         """
         self.connection, theirs = Pipe()
         lifeline, self._life = os.pipe()
         command = [sys.executable, "-m", module, str(theirs.fileno()), str(lifeline)]
-        search_path = os.pathsep.join(filter(None, [*search, *sys.path]))
+        search_path = os.pathsep.join(filter(None, sys.path))
         try:
             self.process = subprocess.Popen(
                 command,
@@ -126,8 +123,10 @@ class Child:
             return True
 
     def _require_memory(self, memory_mib: float | None) -> None:
-        taken = 0.0 if memory_mib is None else peak_resident_mib(self.process.pid)
-        if memory_mib is not None and taken > memory_mib:
+        if memory_mib is None:
+            return
+        taken = peak_resident_mib(self.process.pid)
+        if taken > memory_mib:
             self.close()
             raise ChildEnded(f"its process took {taken:,.0f} MiB of memory, {memory_mib:,.0f} are allowed")
 
@@ -141,7 +140,8 @@ def peak_resident_mib(process: int) -> float:
     with contextlib.suppress(OSError, ValueError):
         for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * KIBIBYTE / MEBIBYTE
+                # In kibibytes.
+                return int(line.split()[1]) / 1024
     return 0.0
 
 

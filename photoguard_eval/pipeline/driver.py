@@ -10,14 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from photoguard_eval.errors import ModelError, PhotoguardError, UnfinishedError, rebuilt
+from photoguard_eval.errors import ModelError, UnfinishedError
 from photoguard_eval.pipeline.batching import Batch, Step, halves
 from photoguard_eval.pipeline.executors.base import Executor
 from photoguard_eval.pipeline.progress import Counted, Progress
-from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask
-from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.store import Store, damaged_meanwhile
-from photoguard_eval.pipeline.work import Failed, Finished, Outcome, Work
+from photoguard_eval.pipeline.work import Failed, Finished, Outcome
 from photoguard_eval.results.facts import FailedAttack
 from photoguard_eval.results.rows import RowId
 
@@ -80,18 +78,10 @@ class Driver:
                         queue.put(*halves(batch))
                     elif batch.row.label not in self.failures:
                         running[number] = batch
-                        self.executor.submit(number, self._work(batch))
+                        self.executor.submit(number, batch.work(self._image))
                 if running:
                     number, outcome = self.executor.next()
                     self._take(running.pop(number), outcome, queue, counted)
-
-    def _work(self, batch: Batch) -> Work:
-        """Read what a batch is computed from: the executor gets no path."""
-        if batch.step == "immunize":
-            tasks = [task for task in batch.tasks if isinstance(task, ImmunizeTask)]
-            return immunize.gather([task.inputs for task in tasks], batch.at_once)
-        edits = [task for task in batch.tasks if isinstance(task, EditTask)]
-        return edit.gather([task.inputs for task in edits], [self._image(key) for key in batch.needs])
 
     def _image(self, key: str) -> bytes:
         png = self.store.image(key)
@@ -114,7 +104,7 @@ class Driver:
         elif outcome.kind == "memory":
             queue.put(*self._smaller(batch, outcome))
         else:
-            raise _error_of(outcome)
+            raise outcome.as_error()
 
     def _stop(self, batch: Batch, failed: Failed) -> None:
         label = batch.row.label
@@ -138,7 +128,7 @@ class Driver:
             raise ModelError(
                 f"{batch.name}: the GPU's memory does not hold {len(batch)} images at once. Run with a smaller "
                 "--batch-size, --dtype float16 or a smaller attack; what was finished is kept."
-            ) from _error_of(failed)
+            ) from failed.as_error()
         parts = halves(batch)
         self._fits[batch.row.id, batch.step] = len(parts[0])
         self._warn(f"{batch.name}: {len(batch)} images at once were too many; going on with {len(parts[0])}.")
@@ -194,7 +184,3 @@ class _Queue:
                 self._lacks[number] -= 1
                 if not self._lacks[number]:
                     heapq.heappush(self.ready, number)
-
-
-def _error_of(failed: Failed) -> PhotoguardError:
-    return rebuilt(failed.error, failed.message, failed.traceback, UnfinishedError).at(failed.frames)

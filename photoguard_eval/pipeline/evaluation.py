@@ -130,8 +130,7 @@ class Evaluation:
         """Load the model, and check all images and attacks against it before the first is worked on."""
         # Scores come last. What they need must not turn out to be missing after hours of work.
         self.plan.clip.require()
-        rows = [(row.label, row.editor) for row in self.plan.rows if row.attack is not None]
-        prepared = self.executor.prepare(rows, {case.size() for case in self.plan.cases})
+        prepared = self.executor.prepare(self.plan.matchups, self.plan.sizes)
         for case in self.plan.cases:
             require_multiple(case.image(), prepared.size_multiple, case.id)
         if any(planned.plugin.instance.reads_mask for planned in self.plan.editors.values()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Literal
 
 from photoguard_eval.attacks import Attack, EnsembleAttack
 from photoguard_eval.diffusion import EditSettings, peak_memory_mib
-from photoguard_eval.errors import ModelError, rebuilt
+from photoguard_eval.errors import ModelError
 from photoguard_eval.pipeline.assemble import Assembly
 from photoguard_eval.pipeline.batching import Batch, cut
 from photoguard_eval.pipeline.evaluation import Evaluation
@@ -26,9 +26,8 @@ from photoguard_eval.pipeline.plan import Plan
 from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
 from photoguard_eval.pipeline.scoring import Scorer
-from photoguard_eval.pipeline.steps import edit, immunize
 from photoguard_eval.pipeline.store import Store
-from photoguard_eval.pipeline.work import Failed, Outcome
+from photoguard_eval.pipeline.work import Failed, ImmunizeWork, Outcome
 from photoguard_eval.pipeline.worker import Worker
 
 FEW, MORE = 1, 3
@@ -141,8 +140,7 @@ def _measure(plan: Plan, store: Store, folder: Path, progress: Progress, meter: 
 
 
 def _prepared(plan: Plan, worker: Worker) -> None:
-    rows = [(row.label, row.editor) for row in plan.rows if row.attack is not None]
-    worker.prepare(rows, {case.size() for case in plan.cases})
+    worker.prepare(plan.matchups, plan.sizes)
 
 
 @dataclass(frozen=True)
@@ -168,21 +166,21 @@ class _Measurement:
         ]
 
     def _immunize(self, row: Row) -> None:
-        for batch in cut(row, "immunize", len(row.immunize) or 1, self.plan.request.batch_size):
-            inputs = [task.inputs for task in batch.tasks if isinstance(task, ImmunizeTask)]
-            work = replace(immunize.gather(inputs, batch.at_once), steps=self.steps)
-            self._keep(batch, self.worker.perform(work))
+        self._compute(cut(row, "immunize", len(row.immunize) or 1, self.plan.request.batch_size))
 
     def _edit(self, row: Row) -> None:
-        for batch in cut(row, "edit", len(row.edits), self.plan.request.batch_size):
-            inputs = [task.inputs for task in batch.tasks if isinstance(task, EditTask)]
-            images = [self.store.image(key) or b"" for key in batch.needs]
-            self._keep(batch, self.worker.perform(edit.gather(inputs, images)))
+        self._compute(cut(row, "edit", len(row.edits), self.plan.request.batch_size))
+
+    def _compute(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            work = batch.work(lambda key: self.store.image(key) or b"")
+            if isinstance(work, ImmunizeWork):
+                work = replace(work, steps=self.steps)
+            self._keep(batch, self.worker.perform(work))
 
     def _keep(self, batch: Batch, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
-            text = f"{batch.row.label}: {outcome.message}" if outcome.kind == "attack" else outcome.message
-            raise rebuilt(outcome.error, text, outcome.traceback, ModelError).at(outcome.frames)
+            raise outcome.as_error(ModelError, f"{batch.row.label}: " if outcome.kind == "attack" else "")
         for task, artifact in zip(batch.tasks, outcome.artifacts, strict=True):
             self.store.put_image(task.key, artifact.png, artifact.facts)
 
@@ -221,6 +219,7 @@ def _shortened(plan: Plan, steps: int) -> Plan:
         for task in row.immunize:
             editing = replace(task.inputs.editing, settings=settings)
             immunized[task.key] = replace(task, inputs=replace(task.inputs, editing=editing))
+        first = set(list(immunized)[:count])
         edits = [
             replace(
                 task,
@@ -231,7 +230,7 @@ def _shortened(plan: Plan, steps: int) -> Plan:
                 ),
             )
             for task in row.edits
-            if not task.immunized or task.immunized in list(immunized)[:count]
+            if not task.immunized or task.immunized in first
         ]
         return replace(row, immunize=tuple(immunized.values())[:count], edits=tuple(edits)[:count])
 

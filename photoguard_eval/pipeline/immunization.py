@@ -9,7 +9,7 @@ from pathlib import Path
 from photoguard_eval.attacks import Attack, AttackChoice
 from photoguard_eval.diffusion import EDITORS, default_editor, identify_model
 from photoguard_eval.diffusion.native_size import require_workable_size
-from photoguard_eval.errors import ConfigurationError, ModelError, StoreError, rebuilt
+from photoguard_eval.errors import ConfigurationError, ModelError, StoreError
 from photoguard_eval.files import remove_stale_temporaries, sha256_of_bytes, sha256_of_file, write_atomically
 from photoguard_eval.images.arrays import require_multiple
 from photoguard_eval.images.files import read_size
@@ -197,7 +197,7 @@ def _immunize_one(photograph: Photograph, inputs: ImmunizeInputs, worker: Worker
     at_once = AT_ONCE_ON_PROCESSOR if inputs.editing.placement.device == "cpu" else 1
     outcome = worker.perform(gather([inputs], at_once))
     if isinstance(outcome, Failed):
-        raise rebuilt(outcome.error, outcome.message, outcome.traceback, ModelError).at(outcome.frames)
+        raise outcome.as_error(ModelError)
     (artifact,) = outcome.artifacts
     write_atomically(photograph.output, artifact.png)
     measured = ImmunizedFacts.model_validate(artifact.facts)

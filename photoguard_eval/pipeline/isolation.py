@@ -152,7 +152,7 @@ class Isolation:
             label: Of the attack.
         """
         self._session = replace(session, attacks={label: session.attacks[label]})
-        self._label = label
+        self.label = label
         self._child: Child | None = None
 
     def perturb(self, work: ImmunizeWork) -> tuple[torch.Tensor, dict[str, float], tuple[str, ...]]:
@@ -171,8 +171,8 @@ class Isolation:
             header, data = _answer(child, limits.seconds * len(work), limits.memory_mib)
         except ChildEnded as ended:
             self._child = None
-            raise AttackError(f"The attack {self._label!r} is not finished: {ended.reason}.") from None
-        return _images(self._label, work, data), _cost(self._label, header), _texts(header.get("warnings"))
+            raise AttackError(f"The attack {self.label!r} is not finished: {ended.reason}.") from None
+        return _images(self.label, work, data), _cost(self.label, header), _texts(header.get("warnings"))
 
     def close(self) -> None:
         """End the process."""
@@ -184,8 +184,8 @@ class Isolation:
         if self._child is None:
             threads = self._session.threads
             environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-            self._child = Child(MODULE, environment, self._session.attacks[self._label].search)
-            self._child.send(pickle.dumps(("open", (self._session, self._label))))
+            self._child = Child(MODULE, environment)
+            self._child.send(pickle.dumps(("open", (self._session, self.label))))
             _answer(self._child, START_SECONDS, None)
         return self._child
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from photoguard_eval.diffusion.meter import MEBIBYTE
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import write_atomically
 from photoguard_eval.pipeline.session import AttackSource, Session
 from photoguard_eval.plugins.source_code import LIBRARY_FOLDERS, source_files
+from photoguard_eval.plugins.specs import SEPARATORS, words
 from photoguard_eval.resources import PACKAGE
-
-SEPARATORS = re.compile(r"([,=+();])")
-"""What stands between the words of a spec."""
 
 LARGEST_MIB = 256
 """More than code and small networks take, and less than a cluster is slow to hand on."""
@@ -35,7 +33,7 @@ def files_of(spec: str, factory: type, read: Collection[str]) -> tuple[str, ...]
         Absolute paths, sorted.
     """
     code = {path for path in source_files(factory) if not _is_installed(path)}
-    named = {path for word in _words(spec) if (path := _path_of(word)) is not None}
+    named = {path for word in words(spec) if (path := _path_of(word)) is not None}
     roots = {*(path.parent for path in code), *(path.parent if path.suffix == ".py" else path for path in named)}
     opened = {_source_of(Path(name)) for name in read}
     found = code | {path for path in opened if any(path == root or root in path.parents for root in roots)}
@@ -53,7 +51,7 @@ def packed(session: Session) -> Session:
     """
     sources = {}
     for label, source in session.attacks.items():
-        size = sum(Path(file).stat().st_size for file in source.files) / 2**20
+        size = sum(Path(file).stat().st_size for file in source.files) / MEBIBYTE
         if size > LARGEST_MIB:
             raise ConfigurationError(
                 f"The files of the attack {label!r} have {size:,.0f} MiB; {LARGEST_MIB} can be sent to a cluster. Put "
@@ -84,9 +82,9 @@ def _unpacked(source: AttackSource, folder: Path) -> AttackSource:
     known = {parent for file in source.contents for parent in (Path(file), *Path(file).parents)}
 
     def renamed(word: str) -> str:
-        path, colon, attribute = word.rpartition(":") if ".py:" in word else (word, "", "")
+        path, attribute = _split(word)
         absolute = Path(os.path.normpath(Path(source.folder, path)))
-        return f"{_moved(str(absolute), folder)}{colon}{attribute}" if path and absolute in known else word
+        return f"{_moved(str(absolute), folder)}{attribute}" if path and absolute in known else word
 
     spec = "".join(word if SEPARATORS.fullmatch(word) else renamed(word) for word in SEPARATORS.split(source.spec))
     search = tuple(str(_moved(place, folder)) for place in source.search)
@@ -99,9 +97,22 @@ def search_path(files: Collection[str]) -> tuple[str, ...]:
     Args:
         files: Absolute paths.
     """
-    places = [Path(place or os.getcwd()).resolve() for place in sys.path]  # noqa: PTH109 (as Python itself reads it)
     known = {parent for file in files for parent in Path(file).parents}
-    return tuple(dict.fromkeys(str(place) for place in places if place in known))
+    return tuple(dict.fromkeys(str(place) for place in _search_folders() if place in known))
+
+
+def find_modules(source: AttackSource) -> None:
+    """Have Python find the modules of an attack where its files are, if it does not already.
+
+    Args:
+        source: Of the attack.
+    """
+    known = set(_search_folders())
+    sys.path[:0] = [place for place in source.search if Path(place) not in known]
+
+
+def _search_folders() -> list[Path]:
+    return [Path(place or os.getcwd()).resolve() for place in sys.path]  # noqa: PTH109 (as Python itself reads it)
 
 
 def _moved(file: str, folder: Path) -> Path:
@@ -109,15 +120,17 @@ def _moved(file: str, folder: Path) -> Path:
     return folder / path.relative_to(path.anchor)
 
 
-def _words(spec: str) -> Iterator[str]:
-    for word in SEPARATORS.split(spec):
-        yield word.strip().rpartition(":")[0] if ".py:" in word else word.strip()
+def _split(word: str) -> tuple[str, str]:
+    """Take a file's path apart from the attribute that follows it."""
+    path, colon, attribute = word.rpartition(":") if ".py:" in word else (word, "", "")
+    return path, f"{colon}{attribute}"
 
 
 def _path_of(word: str) -> Path | None:
+    path = Path(_split(word)[0])
     # A word may be too long for a path.
     try:
-        return Path(word).resolve() if word and Path(word).exists() else None
+        return path.resolve() if path.exists() else None
     except (OSError, ValueError):
         return None
 

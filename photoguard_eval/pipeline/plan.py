@@ -41,7 +41,7 @@ class PlannedEditor:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of an evaluation.
+    """All rows of an evaluation.
 
     Attributes:
         request: What was asked for.
@@ -96,6 +96,16 @@ class Plan:
     def rows(self) -> tuple[Row, ...]:
         """All rows, those of unprotected images first."""
         return (*self.originals, *self.rerolls, *self.methods)
+
+    @property
+    def matchups(self) -> list[tuple[str, str]]:
+        """Labels of attacks, each with an editor that it works against."""
+        return list(dict.fromkeys((row.label, row.editor) for row in self.methods))
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """Heights and widths of the images."""
+        return {case.size() for case in self.cases}
 
     def original(self, editor: str) -> Row:
         """Return the edits of the original images under an editor."""

@@ -86,19 +86,18 @@ class Counted:
         self._left = dict(totals)
         self._totals = totals
         self._stage = stage
-        self._last = dict.fromkeys(totals, time.monotonic())
         self._taken = dict.fromkeys(totals, 0.0)
         self._before = time.monotonic()
 
     def advance(self, kind: str, count: int) -> None:
         """Say that so many more images of a kind are done."""
         now = time.monotonic()
-        self._taken[kind] = self._taken.get(kind, 0.0) + now - self._before
+        self._taken[kind] += now - self._before
         self._before = now
-        self._left[kind] = self._left.get(kind, 0) - count
+        self._left[kind] -= count
         self._stage.advance(count)
         if self._left[kind] == 0:
-            self._progress.say(f"{kind}: {self._totals.get(kind, count)} images in {self._taken[kind]:.1f} s")
+            self._progress.say(f"{kind}: {self._totals[kind]} images in {self._taken[kind]:.1f} s")
 
 
 class _Silent:

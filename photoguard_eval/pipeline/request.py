@@ -14,16 +14,13 @@ from photoguard_eval.diffusion import default_model
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.pipeline.child import peak_resident_mib
 from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS
-from photoguard_eval.pipeline.session import Limits, ModelChoice
+from photoguard_eval.pipeline.session import DEFAULT_ATTACK_TIMEOUT, Limits, ModelChoice
 from photoguard_eval.pipeline.steps.keys import Placement
 from photoguard_eval.randomness import require_seed
 
 EMBEDDED_DATASET = "emoji-scenes"
 DEFAULT_DATASET = "photos"
 DEFAULT_PRESET = "ci"
-
-DEFAULT_ATTACK_TIMEOUT = 3600.0
-"""An hour for an image: far more than the slowest attack takes, and less than a night for one that never ends."""
 
 
 @dataclass(frozen=True)

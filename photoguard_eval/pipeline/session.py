@@ -70,6 +70,10 @@ class AttackSource:
     contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
+DEFAULT_ATTACK_TIMEOUT = 3600.0
+"""An hour for an image: far more than the slowest attack takes, and less than a night for one that never ends."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What an attack of others may take before it is stopped.
@@ -79,7 +83,7 @@ class Limits:
         memory_mib: Of its process; None for no limit.
     """
 
-    seconds: float
+    seconds: float = DEFAULT_ATTACK_TIMEOUT
     memory_mib: float | None = None
 
 
@@ -98,5 +102,5 @@ class Session:
     model: ModelChoice
     preset: str
     attacks: Mapping[str, AttackSource] = field(default_factory=dict)
-    limits: Limits = Limits(3600.0)
+    limits: Limits = Limits()
     threads: int | None = None

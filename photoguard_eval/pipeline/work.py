@@ -11,57 +11,23 @@ from numpy.typing import NDArray
 
 from photoguard_eval.attacks import Ball
 from photoguard_eval.diffusion import EditSettings
+from photoguard_eval.errors import PhotoguardError, UnfinishedError, rebuilt
 
 Levels = NDArray[np.uint8]
 """Images, (N, 3, H, W), or masks, (N, 1, H, W), in whole levels; a mask's are 0 and 1."""
 
 
 @dataclass(frozen=True)
-class ImmunizeWork:
-    """Images of one row and one size that are immunized at once.
-
-    Attributes:
-        attack: Label of the attack.
-        editor: Name of the editor that they are immunized against.
-        settings: Its settings.
-        names: Of the images.
-        prompts: Of the edits; the harness withholds them from an attack that does not see them.
-        seeds: Of the attack's random numbers, one for each image.
-        images: The originals.
-        masks: What will be edited.
-        budget: The run's, for an attack without one of its own.
-        at_once: See `AttackBatch`.
-        steps: Gradient steps, where fewer than the attack's are measured.
-    """
-
-    attack: str
-    editor: str
-    settings: EditSettings
-    names: tuple[str, ...]
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    images: Levels
-    masks: Levels
-    budget: Ball
-    at_once: int
-    steps: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-@dataclass(frozen=True)
-class EditWork:
-    """Images of one row and one size that are edited at once.
+class _ImageWork:
+    """Images of one row and one size that are worked on at once.
 
     Attributes:
         editor: Name of the editor.
         settings: Its settings.
-        names: Of the cases.
-        prompts: What is asked for.
-        seeds: Of the edits.
-        images: What is edited.
-        originals: Whose pixels the kept region may show.
+        names: Of the images, or of the cases.
+        prompts: Of the edits; the harness withholds them from an attack that does not see them.
+        seeds: Of the random numbers, one for each image.
+        images: What is worked on.
         masks: What is edited of them.
     """
 
@@ -71,11 +37,38 @@ class EditWork:
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     images: Levels
-    originals: Levels
     masks: Levels
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+@dataclass(frozen=True)
+class ImmunizeWork(_ImageWork):
+    """Originals that are immunized against an editor.
+
+    Attributes:
+        attack: Label of the attack.
+        budget: The run's, for an attack without one of its own.
+        at_once: See `AttackBatch`.
+        steps: Gradient steps, where fewer than the attack's are measured.
+    """
+
+    attack: str
+    budget: Ball
+    at_once: int
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class EditWork(_ImageWork):
+    """Images that are edited.
+
+    Attributes:
+        originals: Whose pixels the kept region may show.
+    """
+
+    originals: Levels
 
 
 Work = ImmunizeWork | EditWork
@@ -125,6 +118,15 @@ class Failed:
     frames: str = ""
     traceback: str = ""
     error: str = ""
+
+    def as_error(self, otherwise: type[PhotoguardError] = UnfinishedError, prefix: str = "") -> PhotoguardError:
+        """Return the error that was raised where the work was not done.
+
+        Args:
+            otherwise: Its class, if its own is none of this package.
+            prefix: What stands before the message.
+        """
+        return rebuilt(self.error, f"{prefix}{self.message}", self.traceback, otherwise).at(self.frames)
 
 
 Outcome = Finished | Failed

@@ -53,7 +53,7 @@ class Worker:
         self._session = session
         self._attacks: dict[str, Plugin[Attack]] = {}
         self._editors: dict[str, Editor] = {}
-        self._isolations: dict[str, Isolation] = {}
+        self._isolation: Isolation | None = None
 
     @cached_property
     def model(self) -> LatentDiffusion:
@@ -108,15 +108,15 @@ class Worker:
             return Failed("memory", str(error))
 
     def close(self) -> None:
-        """End the processes of attacks of others."""
-        for isolation in self._isolations.values():
-            isolation.close()
-        self._isolations.clear()
+        """End the process of an attack of others."""
+        if self._isolation is not None:
+            self._isolation.close()
+            self._isolation = None
 
     def _immunize(self, work: ImmunizeWork) -> Finished:
         attack = self._attack(work.attack)
         if self._is_foreign(work.attack):
-            images, cost, warnings = self._isolation(work.attack).perturb(work)
+            images, cost, warnings = self._isolated(work.attack).perturb(work)
         else:
             images, cost, warnings = immunize.perturb(work, attack, self._editor(work.editor), self.model)
         return Finished(tuple(immunize.seal(work, attack, images, cost)), warnings)
@@ -124,11 +124,12 @@ class Worker:
     def _is_foreign(self, label: str) -> bool:
         return self._session.attacks[label].described is not None
 
-    def _isolation(self, label: str) -> Isolation:
+    def _isolated(self, label: str) -> Isolation:
         # One at a time: each has a model of its own.
-        for other in [name for name in self._isolations if name != label]:
-            self._isolations.pop(other).close()
-        return self._isolations.setdefault(label, Isolation(self._session, label))
+        if self._isolation is None or self._isolation.label != label:
+            self.close()
+            self._isolation = Isolation(self._session, label)
+        return self._isolation
 
     def _attack(self, label: str) -> Plugin[Any]:
         if label not in self._attacks:

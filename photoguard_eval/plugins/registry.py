@@ -32,7 +32,7 @@ from photoguard_eval.plugins.contract import require_plugin_class
 from photoguard_eval.plugins.instances import arguments_of, require_same
 from photoguard_eval.plugins.loading import distribution_of, installed, load_file, load_installed, load_module
 from photoguard_eval.plugins.plugin import Plugin
-from photoguard_eval.plugins.source_code import PACKAGE
+from photoguard_eval.plugins.source_code import PACKAGE, is_of_this_package
 from photoguard_eval.plugins.specs import parse
 
 __all__ = ["Plugin", "Registry"]
@@ -252,13 +252,12 @@ def _identity(factory: type) -> str:
 
 
 def _source_of(factory: type) -> str:
-    package = factory.__module__.partition(".")[0]
-    return package if package == PACKAGE else factory.__module__
+    return PACKAGE if is_of_this_package(factory) else factory.__module__
 
 
 def _can_be_imported(factory: type) -> bool:
     """Tell whether another process finds a class by its module and name."""
-    if factory.__module__ == "__main__" or _source_of(factory) == PACKAGE:
+    if factory.__module__ == "__main__" or is_of_this_package(factory):
         return False
     module = sys.modules.get(factory.__module__)
     return inspect.getattr_static(module, factory.__name__, None) is factory

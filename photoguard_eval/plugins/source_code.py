@@ -57,6 +57,11 @@ def project_files(part: type | FunctionType | ModuleType) -> frozenset[Path]:
     return frozenset(found)
 
 
+def is_of_this_package(factory: type) -> bool:
+    """Tell whether a class is of this package, and not of others."""
+    return _top_level(factory.__module__) == PACKAGE
+
+
 def is_of_file(part: type | FunctionType | ModuleType) -> bool:
     """Tell whether a class, a function or a module is written in a file, rather than typed in a notebook."""
     return _file_of(part) is not None

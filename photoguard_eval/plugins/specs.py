@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from photoguard_eval.errors import ConfigurationError
+
+SEPARATORS = re.compile(r"([,=+();])")
+"""What stands between the words of a spec, one within another included."""
 
 PLAIN = (str, int, float, bool, Path, type(None))
 
@@ -46,6 +50,15 @@ def parse(text: str) -> Spec:
             raise ConfigurationError(f"{key!r} is given twice in {text!r}.")
         arguments[key.strip()] = value.strip()
     return Spec(name, tuple(pairs), arguments)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a spec and of those within its arguments: names and values.
+
+    Args:
+        text: A spec; it need not be a sound one.
+    """
+    return [word.strip() for word in SEPARATORS.split(text) if word.strip() and not SEPARATORS.fullmatch(word)]
 
 
 def written(name: str, arguments: Mapping[str, Any]) -> str:

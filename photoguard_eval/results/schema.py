@@ -23,7 +23,7 @@ class EvaluationResult(Frozen):
 
     Attributes:
         schema_version: See `SCHEMA_VERSION`.
-        id: Hash of the plan: the same id means the same cells.
+        id: Hash of the plan: the same id means the same rows.
         preset: Name of the preset.
         model: The model.
         dataset: The dataset.

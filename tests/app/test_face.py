@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
+from inspect import signature
 
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from PIL import Image
 import photoguard_eval
 from photoguard_eval import Attack, evaluate, immunize
 from photoguard_eval.app.main import main
+from photoguard_eval.app.options import STORE
 from photoguard_eval.attacks import EncoderAttack, NoiseAttack
 from photoguard_eval.data.cases import load_dataset
 from photoguard_eval.errors import ConfigurationError, DuplicateNameError, PluginError, UnknownNameError
@@ -17,6 +20,7 @@ from photoguard_eval.pipeline.attacks import build, plan_attack
 from photoguard_eval.pipeline.isolation import Isolation
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.presets import find_preset
+from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.steps import immunize as immunize_step
 from tests.conftest import QUICK_ATTACKS
 
@@ -194,6 +198,19 @@ def test_an_image_is_immunized_as_the_command_line_does(tmp_path):
     assert given.tobytes() != picture.convert("RGB").tobytes()
     with pytest.raises(ConfigurationError, match="sees the prompt of the edit"):
         immunize(picture, "dayn", mask)
+
+
+def test_evaluate_takes_whatever_a_request_has_with_the_same_defaults():
+    given = {name: parameter.default for name, parameter in signature(evaluate).parameters.items()}
+    assert (given.pop("store"), given.pop("quiet"), given.pop("fail_fast")) == (STORE.default, False, False)
+    request = EvaluationRequest()
+    assert set(given) == {field.name for field in fields(EvaluationRequest)}
+    # A model and a dataset are chosen by the device, and what is empty is written in two ways.
+    chosen = {"model", "dataset", "settings"}
+    assert {name: given[name] for name in given if name not in chosen} == {
+        name: getattr(request, name) for name in given if name not in chosen
+    }
+    assert not any(given[name] for name in chosen)
 
 
 def test_nothing_heavy_is_loaded_for_the_names():

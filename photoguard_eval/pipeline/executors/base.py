@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.session import Session
-from photoguard_eval.pipeline.work import Outcome, Work
+from photoguard_eval.pipeline.work import Failed, Outcome, Work
 from photoguard_eval.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -75,6 +75,17 @@ class Executor(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def prepared(answer: Prepared | Failed) -> Prepared:
+    """Return what another process answered to `prepare`.
+
+    Raises:
+        PhotoguardError: If the answer is an error.
+    """
+    if isinstance(answer, Failed):
+        raise answer.as_error()
+    return answer
 
 
 EXECUTORS: Registry[Executor] = Registry("executor", Executor, "photoguard_eval.executors")  # type: ignore[type-abstract]

@@ -11,9 +11,9 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from photoguard_eval.attacks.base import ImageSize
-from photoguard_eval.errors import UnfinishedError, rebuilt
+from photoguard_eval.errors import UnfinishedError
 from photoguard_eval.pipeline.child import Child, ChildEnded
-from photoguard_eval.pipeline.executors.base import ATTEMPTS, EXECUTORS, Executor
+from photoguard_eval.pipeline.executors.base import ATTEMPTS, EXECUTORS, Executor, prepared
 from photoguard_eval.pipeline.executors.places import threads_of, worker_environments
 from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.session import Session
@@ -95,10 +95,7 @@ class ProcessesExecutor(Executor):
             answer = self._lanes[0].ask("prepare", list(rows), list(sizes))
         except ChildEnded as ended:
             raise UnfinishedError(f"The model could not be loaded in another process: {ended.reason}.") from None
-        if isinstance(answer, Failed):
-            raise rebuilt(answer.error, answer.message, answer.traceback, UnfinishedError).at(answer.frames)
-        assert isinstance(answer, Prepared)
-        return answer
+        return prepared(answer)
 
     def submit(self, number: int, work: Work) -> None:
         """See `Executor.submit`."""

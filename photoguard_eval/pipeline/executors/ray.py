@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from photoguard_eval.attacks.base import ImageSize
-from photoguard_eval.errors import ConfigurationError, UnfinishedError, rebuilt
-from photoguard_eval.pipeline.executors.base import ATTEMPTS, EXECUTORS, Executor
+from photoguard_eval.errors import ConfigurationError, UnfinishedError
+from photoguard_eval.pipeline.executors.base import ATTEMPTS, EXECUTORS, Executor, prepared
 from photoguard_eval.pipeline.executors.places import threads_of
 from photoguard_eval.pipeline.luggage import packed, unpacked
 from photoguard_eval.pipeline.request import EvaluationRequest
@@ -118,10 +118,7 @@ class RayExecutor(Executor):
             answer = self._ray.get(self._actor(0).prepare.remote(list(rows), list(sizes)))
         except self._ray.exceptions.RayError as error:
             raise UnfinishedError(f"The model could not be loaded on the cluster: {error}") from error
-        if isinstance(answer, Failed):
-            raise rebuilt(answer.error, answer.message, answer.traceback, UnfinishedError).at(answer.frames)
-        assert isinstance(answer, Prepared)
-        return answer
+        return prepared(answer)
 
     def submit(self, number: int, work: Work) -> None:
         """See `Executor.submit`."""
