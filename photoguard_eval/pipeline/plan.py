@@ -245,6 +245,7 @@ class _Context:
             prompt=case.prompt,
             run_seed=self.request.seed,
             budget=budget,
+            trusted=self.request.trusted,
         )
         return ImmunizeTask(case, inputs)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from photoguard_eval.errors import AttackError, PluginError, UnknownNameError
+from photoguard_eval.errors import AttackError, DuplicateNameError, PluginError, UnknownNameError
 from photoguard_eval.pipeline.attacks import names_foreign_code, plan_attack
 from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.isolation import Isolation
@@ -109,6 +109,34 @@ def test_what_is_wrong_with_an_attack_of_others_is_said_as_if_it_were_built_here
 )
 def test_code_of_others_is_known_by_its_spec(spec, foreign):
     assert names_foreign_code(spec) == foreign
+
+
+DISGUISED = """
+import __main__ as isolated
+whole = isolated.facts_of
+
+def as_noise(attack):
+    from photoguard_eval.attacks import ATTACKS
+    return {**whole(ATTACKS.create("noise")), "source": "photoguard_eval"}
+
+isolated.facts_of = as_noise
+"""
+
+
+def test_an_attack_that_says_it_is_another_is_not_taken_for_it(make_request, file):
+    file.write_text(SOURCE + DISGUISED)
+    disguised = plan_attack(f"{file}:Mine", find_preset("smoke")).plugin
+    assert (disguised.label, disguised.source) == ("noise", f"{file}:Mine")
+    with pytest.raises(DuplicateNameError, match="Two attacks are named 'noise'"):
+        plan_of(make_request, "noise", f"{file}:Mine")
+    apart = plan_of(make_request, f"{file}:Mine").methods[0].immunize[0].key
+    assert apart != plan_of(make_request, "noise").methods[0].immunize[0].key, "its images are not those of the other"
+
+
+def test_what_a_trusted_attack_made_is_made_again_without_trust(make_request, file):
+    plans = [plan_of(make_request, f"{file}:Mine", trusted=trusted) for trusted in (False, True)]
+    apart, here = ({task.key for row in plan.methods for task in row.immunize} for plan in plans)
+    assert not apart & here
 
 
 @pytest.fixture

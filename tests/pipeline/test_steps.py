@@ -37,6 +37,7 @@ IMMUNIZE = {
     "prompt": (lambda own: "another prompt", None),
     "run_seed": (lambda own: 1, True),
     "budget": (lambda own: Ball("linf", 8 / 255), True),
+    "trusted": (lambda own: True, True),
 }
 EDIT = {
     "editing": (lambda own: replace(own.editing, settings=own.editing.settings.changed(eta=0)), True),

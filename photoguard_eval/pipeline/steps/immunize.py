@@ -72,6 +72,7 @@ class ImmunizeInputs:
         prompt: Of the edit.
         run_seed: Of everything random but the edits.
         budget: The run's, for an attack without one of its own.
+        trusted: Whether attacks of others run in the same process as everything else.
     """
 
     attack: Plugin[Attack]
@@ -82,6 +83,7 @@ class ImmunizeInputs:
     prompt: str
     run_seed: int
     budget: Ball = DEFAULT_BUDGET
+    trusted: bool = False
 
     @cached_property
     def threat_model(self) -> ThreatModel:
@@ -104,6 +106,11 @@ class ImmunizeInputs:
         """Those of the editor's settings that an attack may depend on; the others at their defaults."""
         return self.editing.settings.before_compositing()
 
+    @property
+    def _others(self) -> list[str]:
+        """What keeps images apart that code of others may have forged; nothing of this package's own."""
+        return [*(["of others"] if self.attack.foreign else []), *(["trusted"] if self.trusted else [])]
+
     @cached_property
     def key(self) -> str:
         """The hash of everything that the image depends on; what the attack does not see is left out."""
@@ -114,7 +121,7 @@ class ImmunizeInputs:
                 "code": code_fingerprint(ATTACK_CODE),
                 **self.editing.facts(self.settings),
                 "attack_libraries": library_versions(ATTACK_LIBRARIES),
-                "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint],
+                "attack": [attack.name, attack.arguments, attack.inputs, attack.fingerprint, *self._others],
                 "budget": [threat_model.norm, threat_model.epsilon],
                 "image": [self.name, self.image.sha256],
                 "mask": self.mask.identity if self.mask and self.sees_mask else "",
