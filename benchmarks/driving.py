@@ -21,7 +21,7 @@ import torch
 from tabulate import tabulate
 
 from photoguard_eval.images.arrays import encode_png
-from photoguard_eval.pipeline.batching import cut
+from photoguard_eval.pipeline.batching import Batch, cut
 from photoguard_eval.pipeline.driver import Driver
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.progress import Progress
@@ -127,7 +127,7 @@ def measure_driving(tasks: int) -> DrivingCost:
     with tempfile.TemporaryDirectory() as folder:
         driver = Driver(Store(Path(folder) / "store"), PaperExecutor(), Progress(quiet=True))
         begun = time.perf_counter()
-        with reading.around(Driver, "_work"), writing.around(Store, "put_image"):
+        with reading.around(Batch, "work"), writing.around(Store, "put_image"):
             driver.run(batches, missing)
         driven = time.perf_counter() - begun
     total = sum(len(row.tasks) for row in plan.rows)
