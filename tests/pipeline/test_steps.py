@@ -8,7 +8,7 @@ import pytest
 from photoguard_eval.attacks import Ball
 from photoguard_eval.code import sha256_of_code
 from photoguard_eval.errors import DatasetError
-from photoguard_eval.images.arrays import to_8bit, write_image
+from photoguard_eval.images.arrays import decode_png, to_8bit, write_image
 from photoguard_eval.pipeline.plan import build_plan
 from photoguard_eval.pipeline.scoring import Scorer
 from photoguard_eval.pipeline.steps import edit, immunize
@@ -26,6 +26,7 @@ def rows(make_request):
     return {(row.label, row.editor): row for row in plan.rows}
 
 
+NOTHING_SPENT = {"seconds": 0, "gradient_evaluations": 0, "unet_calls": 0, "encoder_calls": 0, "peak_memory_mib": 0}
 OTHER = PictureFile(Path("nowhere.png"), "0" * 64)
 
 IMMUNIZE = {
@@ -94,6 +95,17 @@ def test_how_images_are_edited_is_in_all_keys(rows, name):
             "settings": lambda editing: editing.settings.changed(guidance_scale=3),
         }
         assert replace(own, editing=replace(own.editing, **{name: changes[name](own.editing)})).key != own.key
+
+
+def test_work_that_came_over_a_wire_and_cannot_be_written_is_done_without_a_warning(rows, recwarn):
+    tasks = rows["noise", "inpaint"].immunize
+    work = immunize.gather([task.inputs for task in tasks], 3)
+    for levels in (work.images, work.masks):
+        levels.flags.writeable = False
+    batch = immunize.attack_batch(work, tasks[0].inputs.editing.editor.instance)
+    (artifact, *_) = immunize.seal(work, tasks[0].inputs.attack, batch.images, NOTHING_SPENT)
+    assert (decode_png(artifact.png) == batch.images[:1]).all()
+    assert not [warning for warning in recwarn if "not writable" in str(warning.message)]
 
 
 CASE = {

@@ -106,10 +106,8 @@ def run(work: EditWork, editor: Editor, model: LatentDiffusion, dtype: str) -> F
     """
     import torch
 
-    images, originals = (
-        from_8bit(torch.from_numpy(levels)).to(model.device) for levels in (work.images, work.originals)
-    )
-    masks = torch.from_numpy(work.masks).float().to(model.device)
+    images, originals = (from_8bit(torch.tensor(levels)).to(model.device) for levels in (work.images, work.originals))
+    masks = torch.tensor(work.masks).float().to(model.device)
     edits = editor.edit(model, images, masks, work.prompts, work.seeds, work.settings, originals=originals)
     editor.require_finite(edits, list(work.names), dtype)
     return Finished(tuple(Artifact(encode_png(edit)) for edit in to_8bit(edits).cpu()))

@@ -169,8 +169,8 @@ def attack_batch(work: ImmunizeWork, editor: Editor, device: Any = "cpu") -> Att
     import torch
 
     return AttackBatch(
-        images=from_8bit(torch.from_numpy(work.images)).to(device),
-        masks=torch.from_numpy(work.masks).float().to(device),
+        images=from_8bit(torch.tensor(work.images)).to(device),
+        masks=torch.tensor(work.masks).float().to(device),
         prompts=work.prompts,
         ids=work.names,
         editor=editor,
@@ -222,7 +222,7 @@ def seal(work: ImmunizeWork, attack: Plugin[Attack], images: torch.Tensor, cost:
     """
     import torch
 
-    originals = from_8bit(torch.from_numpy(work.images))
+    originals = from_8bit(torch.tensor(work.images))
     sealed = harness.seal(attack.instance, attack.declared.within(work.budget).budget, originals, images, work.names)
     spent = Cost(**cost, batch_size=len(work))
     return [
