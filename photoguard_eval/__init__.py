@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from photoguard_eval.data.cases import Dataset, EditCase, load_dataset
     from photoguard_eval.diffusion import EDITORS, Editor, EditSettings, LatentDiffusion, load_model
     from photoguard_eval.metrics import METRICS, Metric
+    from photoguard_eval.purifiers import PURIFIERS, Purifier, register_purifier
 
 _EXPORTS = {
     "evaluate": "app.face",
@@ -45,12 +46,16 @@ _EXPORTS = {
     "load_model": "diffusion",
     "METRICS": "metrics",
     "Metric": "metrics",
+    "PURIFIERS": "purifiers",
+    "Purifier": "purifiers",
+    "register_purifier": "purifiers",
 }
 
 __all__ = [
     "ATTACKS",
     "EDITORS",
     "METRICS",
+    "PURIFIERS",
     "Attack",
     "AttackBatch",
     "Ball",
@@ -60,6 +65,7 @@ __all__ = [
     "Editor",
     "LatentDiffusion",
     "Metric",
+    "Purifier",
     "Result",
     "ThreatModel",
     "__version__",
@@ -73,6 +79,7 @@ __all__ = [
     "load_model",
     "parameters",
     "register_attack",
+    "register_purifier",
 ]
 
 

@@ -13,7 +13,7 @@ from photoguard_eval.analysis.values import Value
 from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.results.conditions import Conditions, conditions_of, differing_condition
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult, RowId
+from photoguard_eval.results.rows import MethodResult, Purification, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 Shared = Mapping[str, Sequence[EvaluationResult]]
@@ -34,6 +34,7 @@ class Place(Value):
         model: Name of the model.
         dataset: Name of the dataset.
         preset: Name of the preset.
+        purification: What was done to the images before they were edited; None for nothing.
         changed: Settings of the edits that are not the preset's, each with its value as text.
     """
 
@@ -41,6 +42,7 @@ class Place(Value):
     model: str
     dataset: str
     preset: str
+    purification: Purification | None = None
     changed: tuple[tuple[str, str], ...] = ()
 
 
@@ -93,6 +95,7 @@ class _Entry(NamedTuple):
             model=result.model.name,
             dataset=result.dataset.name,
             preset=result.preset,
+            purification=self.row.purification,
             changed=tuple((name, f"{settings[name]}") for name in result.changed_settings if name in settings),
         )
 
@@ -122,7 +125,7 @@ def _group(place: Place, references: Sequence[_Entry], entries: Sequence[_Entry]
         BoardRow(result=entry.result, row=entry.row, differs=_differences(latest, expected, entry))
         for entry in (*references, *entries)
     )
-    ranked = _with_rows(latest, [row for row in rows if _is_ranked(row, latest)])
+    ranked = _with_rows(latest, place, [row for row in rows if _is_ranked(row, latest)])
     return BoardGroup(place=place, latest=latest, rows=rows, ranked=ranked, rankings=rank(ranked, place.editor))
 
 
@@ -130,8 +133,9 @@ def _is_ranked(row: BoardRow, latest: EvaluationResult) -> bool:
     return all(row.comparable(metric) for metric in latest.metrics if metric.ranked)
 
 
-def _with_rows(latest: EvaluationResult, rows: Sequence[BoardRow]) -> EvaluationResult:
+def _with_rows(latest: EvaluationResult, place: Place, rows: Sequence[BoardRow]) -> EvaluationResult:
     return latest.replaced(
+        originals=tuple(row for row in latest.originals if row.purification == place.purification),
         methods=tuple(row.row for row in rows if row.row.attack is not None),
         rerolls=tuple(row.row for row in rows if row.row.rerolled),
     )

@@ -12,7 +12,7 @@ from photoguard_eval.results.schema import EvaluationResult
 
 
 def leaderboard_rows(results: Sequence[EvaluationResult], shared: Shared | None = None) -> list[dict[str, Any]]:
-    """Return one row per attack, editor, model, dataset and preset.
+    """Return one row per attack, editor, purifier, model, dataset and preset.
 
     The unprotected images have rows too, "original" and "re-roll", which stand before those of the attacks.
 
@@ -25,6 +25,7 @@ def leaderboard_rows(results: Sequence[EvaluationResult], shared: Shared | None 
 
         - "attack", "editor", "model", "dataset", "preset", "n".
         - "budget": {"norm", "levels"}, in levels of 255; None for unprotected images.
+        - "purifier": {"purifier", "strength"} of what was done to the images before they were edited; None for nothing.
         - "metrics": by name {"mean", "std"}; a set metric has no "std".
         - "mean_rank": among the rows of the same budget, 1 is the best; None for a row that is not ranked.
         - "ranks": by the metric's name {"rank", "clear"}, see `Rank`; empty for a row that is not ranked.
@@ -50,6 +51,7 @@ def _row(entry: BoardRow, ranked: RankedRow | None, against_noise: Any) -> dict[
         "attack": row.label,
         "editor": row.editor,
         "budget": None if budget is None else budget.model_dump(),
+        "purifier": None if row.purification is None else row.purification.model_dump(),
         "model": result.model.name,
         "dataset": result.dataset.name,
         "preset": result.preset,

@@ -89,7 +89,9 @@ def evaluate_claims(
         One outcome per claim, metric and editor, in the order of the report.
     """
     held = held_in_baseline or {}
-    outcomes = [*_similarity_claims(result), *_prompt_claims(result)]
+    # They are about images that nobody purified.
+    bare = result.parts[0]
+    outcomes = [*_similarity_claims(bare), *_prompt_claims(bare)]
     printed = _metrics_of_the_paper(result) if is_paper_setting(result) else ()
     return tuple(
         outcome.model_copy(

@@ -9,7 +9,7 @@ from photoguard_eval.analysis.rows import attack_rows, by_budget, paired_change
 from photoguard_eval.analysis.statistics import concordance, ranks
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import Budget, MethodResult, RowId
+from photoguard_eval.results.rows import Budget, MethodResult, Purification, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -47,6 +47,7 @@ class Ranking(Value):
     Attributes:
         editor: The editor.
         budget: The budget.
+        purification: What was done to the images before they were edited; None for nothing.
         metrics: Names of the metrics that the rows are ranked by: each tells them apart, and the cases suffice for it.
         rows: From the best mean rank to the worst; at least one.
         concordance: Kendall's W of the metrics' ranks: 1 where all agree; None with fewer than two metrics.
@@ -55,6 +56,7 @@ class Ranking(Value):
 
     editor: str
     budget: Budget
+    purification: Purification | None = None
     metrics: tuple[str, ...]
     rows: tuple[RankedRow, ...]
     concordance: float | None = None
@@ -62,17 +64,20 @@ class Ranking(Value):
 
 
 def rank(result: EvaluationResult, editor: str) -> tuple[Ranking, ...]:
-    """Rank an editor's attacks among those of the same budget.
+    """Rank an editor's attacks among those of the same budget and purification.
 
     Args:
         result: The result of an evaluation.
         editor: Name of the editor.
 
     Returns:
-        One ranking per budget, in the order of the result; a budget with a single row has one, too.
+        One ranking for each, in the order of the result; a budget with a single row has one, too.
     """
-    budgets = by_budget(attack_rows(result, editor))
-    return tuple(_ranking(result, editor, budget, rows) for budget, rows in budgets.items())
+    return tuple(
+        _ranking(part, editor, budget, rows)
+        for part in result.parts
+        for budget, rows in by_budget(attack_rows(part, editor)).items()
+    )
 
 
 def _ranking(result: EvaluationResult, editor: str, budget: Budget, rows: Sequence[MethodResult]) -> Ranking:
@@ -95,6 +100,7 @@ def _ranking(result: EvaluationResult, editor: str, budget: Budget, rows: Sequen
     return Ranking(
         editor=editor,
         budget=budget,
+        purification=result.purification,
         metrics=tuple(metric.name for metric in metrics),
         rows=tuple(sorted(ranked, key=lambda row: row.mean_rank)),
         concordance=concordance(by_metric) if len(by_metric) > 1 else None,

@@ -55,12 +55,13 @@ class Tradeoff(Value):
 
 
 def tradeoff(result: EvaluationResult, editor: str) -> Tradeoff:
-    """Collect what protection costs the image under one editor, by attack and budget.
+    """Collect what protection costs the image under one editor, by attack and budget, in the first part of a result.
 
     Args:
         result: The result of an evaluation.
         editor: Name of the editor.
     """
+    result = result.parts[0]
     measured = [row for row in attack_rows(result, editor) if {PROTECTION, IMPERCEPTIBILITY} <= set(row.metrics)]
     reroll = result.reroll(editor)
     summary = None if reroll is None else reroll.metrics.get(PROTECTION)

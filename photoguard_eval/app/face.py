@@ -23,6 +23,7 @@ from photoguard_eval.pipeline.request import DEFAULT_PRESET, EvaluationRequest
 from photoguard_eval.pipeline.session import DEFAULT_ATTACK_TIMEOUT
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.pipeline.worker import Worker
+from photoguard_eval.purifiers import PurifierChoice
 from photoguard_eval.reports.pictures import StoreImages
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def evaluate(
     dataset: str | Path = "",
     preset: str = DEFAULT_PRESET,
     budgets: Sequence[str | Ball] = (),
+    purifiers: Sequence[PurifierChoice] = (),
     settings: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -69,6 +71,8 @@ def evaluate(
         dataset: A dataset of the package or a folder; by default the one that suits the model.
         preset: "smoke", "ci" or "paper".
         budgets: Of the attacks that have none of their own, such as "16/255"; by default the paper's.
+        purifiers: What is done to the images before they are edited, such as "jpeg,quality=50"; each has rows of its
+            own, beside those without one.
         settings: Settings of the edits that differ from the preset's, by name.
         seed: Of everything random but the edits.
         device: "cpu" or "cuda".
@@ -113,6 +117,7 @@ def evaluate(
         preset=preset,
         attacks=tuple(attacks),
         budgets=tuple(map(str, budgets)),
+        purifiers=tuple(purifiers),
         seed=seed,
         device=device,
         dtype=dtype,

@@ -216,6 +216,15 @@ ATTACK_OPTIONS = (
         field="budgets",
         reads=tuple,
     ),
+    Option(
+        "purifier",
+        "what is done to the images before they are edited, such as jpeg,quality=50; repeat it for several. Each has "
+        "rows of its own, beside those without one",
+        repeated=True,
+        metavar="SPEC",
+        field="purifiers",
+        reads=tuple,
+    ),
     SEED,
 )
 """What is evaluated."""

@@ -25,6 +25,10 @@ class EditFacts(Facts):
     """What is known of an edit: nothing but the image."""
 
 
+class PurifiedFacts(Facts):
+    """What is known of a purified image: nothing but the image."""
+
+
 class ImmunizedFacts(Facts):
     """What is known of an immunized image.
 

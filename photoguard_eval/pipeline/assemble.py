@@ -110,6 +110,7 @@ class Assembly:
         )
         return MethodResult(
             attack=_attack_info(row.attack, row.immunize[0].inputs.threat_model) if row.attack else None,
+            purification=row.id.purification,
             editor=row.editor,
             model=self.plan.model.name,
             seeds=REROLL if row.rerolled else OWN_SEEDS,
@@ -179,6 +180,7 @@ def _case_result(task: EditTask, facts: ImmunizedFacts | None, scores: dict[str,
         linf_levels=facts.linf_levels if facts else 0.0,
         rms_levels=facts.rms_levels if facts else 0.0,
         scores=scores,
+        purified=task.inputs.purified,
     )
 
 

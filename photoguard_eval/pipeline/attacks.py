@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoguard_eval.attacks import ATTACKS, DEFAULT_STEPS, Attack, AttackChoice, Ball, EnsembleAttack, GradientAttack
-from photoguard_eval.errors import ConfigurationError, DuplicateNameError, PluginError
-from photoguard_eval.errors import described as described_error
+from photoguard_eval.errors import ConfigurationError, DuplicateNameError
 from photoguard_eval.pipeline.isolation import describe, described, facts_of
 from photoguard_eval.pipeline.luggage import files_of, find_modules, search_path
 from photoguard_eval.pipeline.presets import Preset, find_preset
-from photoguard_eval.pipeline.session import AttackSource
+from photoguard_eval.pipeline.session import PluginSource
+from photoguard_eval.pipeline.sources import pickled, unpickled
 from photoguard_eval.plugins.file_reads import files_read
 from photoguard_eval.plugins.loading import READ_AT_IMPORT, distribution_of, installed
 from photoguard_eval.plugins.registry import Plugin
@@ -33,7 +32,7 @@ class PlannedAttack:
     """
 
     plugin: Plugin[Attack]
-    source: AttackSource
+    source: PluginSource
 
 
 def plan_attacks(
@@ -87,19 +86,19 @@ def plan_attack(choice: AttackChoice, preset: Preset, *, trusted: bool = False) 
         PhotoguardError: If it cannot be built.
     """
     if isinstance(choice, str) and names_foreign_code(choice) and not trusted:
-        return _described(AttackSource(choice, folder=str(Path.cwd())), preset)
+        return _described(PluginSource(choice, folder=str(Path.cwd())), preset)
     factory = ATTACKS.registered(parse(choice).name) if isinstance(choice, str) else ATTACKS.find(choice)
     plugin, files = built_with_files(choice, preset)
     spec = choice if isinstance(choice, str) else plugin.label
-    source = AttackSource(spec, files=files, folder=str(Path.cwd()), search=search_path(files))
+    source = PluginSource(spec, files=files, folder=str(Path.cwd()), search=search_path(files))
     if factory is None or is_of_this_package(factory):
         return PlannedAttack(plugin, source)
     # Its class was loaded here before, by whoever gave it; it works in a process of its own all the same.
-    source = replace(source, pickled=_pickled(factory))
+    source = replace(source, pickled=pickled(factory, ATTACKS.kind, ", or run it with trusted=True"))
     return PlannedAttack(plugin, source if trusted else replace(source, described=facts_of(plugin)))
 
 
-def _described(source: AttackSource, preset: Preset) -> PlannedAttack:
+def _described(source: PluginSource, preset: Preset) -> PlannedAttack:
     facts = describe(source, preset.name)
     # Where it comes from is known here: an attack must not pass for another by what it says of itself.
     facts["source"] = _source_of(source.spec)
@@ -113,19 +112,6 @@ def _source_of(spec: str) -> str:
     if entry_point is not None:
         return distribution_of(entry_point)
     return name if ":" in name else PACKAGE
-
-
-def _pickled(factory: type[Attack]) -> bytes:
-    import cloudpickle
-
-    try:
-        pickled: bytes = cloudpickle.dumps(factory)
-    except Exception as error:
-        raise PluginError(
-            f"The attack {factory.name!r} cannot be sent to a process of its own ({described_error(error)}). Write its "
-            "class into a file and name that, path/to/file.py:Class, or run it with trusted=True."
-        ) from error
-    return pickled
 
 
 def names_foreign_code(spec: str) -> bool:
@@ -142,7 +128,7 @@ def names_foreign_code(spec: str) -> bool:
     return any(re.search(r"\.py:|^[\w.]+:[A-Za-z_]\w*$", word) for word in others)
 
 
-def build(source: AttackSource, preset: str) -> Plugin[Attack]:
+def build(source: PluginSource, preset: str) -> Plugin[Attack]:
     """Build an attack in this process, which loads its code.
 
     Args:
@@ -155,14 +141,7 @@ def build(source: AttackSource, preset: str) -> Plugin[Attack]:
     find_modules(source)
     if not source.pickled:
         return create_attack(source.spec, find_preset(preset))
-    try:
-        factory = pickle.loads(source.pickled)
-    except Exception as error:
-        raise PluginError(
-            f"The attack {source.spec!r} cannot be loaded in another process: {described_error(error)}. Write its "
-            "class into a file and name that, path/to/file.py:Class."
-        ) from error
-    return create_attack(source.spec, find_preset(preset), factory)
+    return create_attack(source.spec, find_preset(preset), unpickled(source, ATTACKS.kind))
 
 
 def built_with_files(choice: AttackChoice, preset: Preset) -> tuple[Plugin[Attack], tuple[str, ...]]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row, Task
-from photoguard_eval.pipeline.steps import edit, immunize
-from photoguard_eval.pipeline.work import EditWork, ImmunizeWork
-
-Step = Literal["immunize", "edit"]
+from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, PurifyTask, Row, Step, Task
+from photoguard_eval.pipeline.steps import edit, immunize, purify
+from photoguard_eval.pipeline.work import Work
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,11 @@ class Batch:
     @property
     def name(self) -> str:
         """What is done, for progress and messages."""
-        if self.step == "immunize":
-            return f"{self.row.label}: immunize for {self.row.editor}"
-        return f"{self.row.label}: edit by {self.row.editor}"
+        purified = f", purified by {self.row.id.purification}" if self.row.purifier else ""
+        does = {"immunize": "immunize for", "purify": "purify for", "edit": "edit by"}[self.step]
+        return f"{self.row.label}{'' if self.step == 'immunize' else purified}: {does} {self.row.editor}"
 
-    def work(self, image_of: Callable[[str], bytes]) -> ImmunizeWork | EditWork:
+    def work(self, image_of: Callable[[str], bytes]) -> Work:
         """Read what the batch is computed from: whoever computes gets no path.
 
         Args:
@@ -49,13 +46,15 @@ class Batch:
         """
         if self.step == "immunize":
             return immunize.gather([task.inputs for task in self.tasks if isinstance(task, ImmunizeTask)], self.at_once)
-        edits = [task.inputs for task in self.tasks if isinstance(task, EditTask)]
-        return edit.gather(edits, [image_of(key) for key in self.needs])
+        images = [image_of(key) for key in self.needs]
+        if self.step == "purify":
+            return purify.gather([task.inputs for task in self.tasks if isinstance(task, PurifyTask)], images)
+        return edit.gather([task.inputs for task in self.tasks if isinstance(task, EditTask)], images)
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Keys of the images that must be there before it can run."""
-        return tuple(task.immunized for task in self.tasks if isinstance(task, EditTask) and task.immunized)
+        return tuple(task.needs for task in self.tasks if task.needs)
 
 
 def cut(row: Row, step: Step, size: int, at_once: int) -> Iterator[Batch]:
@@ -67,7 +66,7 @@ def cut(row: Row, step: Step, size: int, at_once: int) -> Iterator[Batch]:
         size: How many images a batch has at most.
         at_once: See `Batch`.
     """
-    for part in _parts(row.immunize if step == "immunize" else row.edits, size):
+    for part in _parts(row.tasks_of(step), size):
         yield Batch(row, step, part, at_once)
 
 

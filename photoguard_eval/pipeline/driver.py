@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from photoguard_eval.errors import ModelError, UnfinishedError
-from photoguard_eval.pipeline.batching import Batch, Step, halves
+from photoguard_eval.pipeline.batching import Batch, halves
 from photoguard_eval.pipeline.executors.base import Executor
 from photoguard_eval.pipeline.progress import Counted, Progress
+from photoguard_eval.pipeline.rows import Step
 from photoguard_eval.pipeline.store import Store, damaged_meanwhile
 from photoguard_eval.pipeline.work import Failed, Finished, Outcome
 from photoguard_eval.results.facts import FailedAttack

@@ -88,10 +88,15 @@ class Evaluation:
             return
         if self._prepared is None:
             self._prepared = self._prepare()
-        batches = [batch for batch in self._batches(rows) if any(task.key in missing for task in batch.tasks)]
+        # Rows share images: those of an attack with several purifiers, and purified originals of several editors.
+        batches: dict[tuple[str, ...], Batch] = {}
+        for batch in self._batches(rows):
+            keys = tuple(task.key for task in batch.tasks)
+            if missing.intersection(keys):
+                batches.setdefault(keys, batch)
         # A whole batch is computed, also where a part of it is there: its images would come out otherwise alone.
-        again = {task.key for batch in batches for task in batch.tasks}
-        self.driver.run(batches, missing | again)
+        again = {key for keys in batches for key in keys}
+        self.driver.run(batches.values(), missing | again)
 
     @cached_property
     def executor(self) -> Executor:
@@ -147,6 +152,8 @@ class Evaluation:
             by_attack.setdefault(row.label, []).append(row)
         for row in itertools.chain.from_iterable(by_attack.values()):
             yield from cut(row, "immunize", own[row.id].immunize, own[row.id].immunize)
+        for row in rows:
+            yield from cut(row, "purify", most, most)
         for row in rows:
             yield from cut(row, "edit", own[row.id].edit, own[row.id].edit)
 

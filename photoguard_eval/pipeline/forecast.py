@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,7 @@ from photoguard_eval.pipeline.batching import Batch, cut
 from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.plan import Plan
 from photoguard_eval.pipeline.progress import Progress
-from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
+from photoguard_eval.pipeline.rows import ImmunizeTask, Row, Step, Task, purified
 from photoguard_eval.pipeline.scoring import Scorer
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.pipeline.work import Failed, ImmunizeWork, Outcome
@@ -33,7 +33,7 @@ from photoguard_eval.pipeline.worker import Worker
 FEW, MORE = 1, 3
 """Steps of the two measurements."""
 
-StageName = Literal["load", "immunize", "edit", "score"]
+StageName = Literal["load", "immunize", "purify", "edit", "score"]
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,13 @@ def _measure(plan: Plan, store: Store, folder: Path, progress: Progress, meter: 
     if plan.request.compiled:
         loaded = stages[0]
         stages[0] = replace(loaded, seconds=loaded.seconds + max(0.0, _total(first) - _total(few)))
-    names: tuple[StageName, ...] = ("immunize", "edit", "score")
+    counted: set[str] = set()
+    names: tuple[Literal["immunize", "purify", "edit", "score"], ...] = ("immunize", "purify", "edit", "score")
     for name in names:
         for row, short, long in zip(plan.rows, few, more, strict=True):
-            tasks = row.immunize if name == "immunize" else row.edits
-            images = len(tasks) if name == "score" else _lacking(store, tasks)
+            tasks = row.edits if name == "score" else row.tasks_of(name)
+            # Rows share images; they are computed once.
+            images = len(tasks) if name == "score" else _lacking(store, tasks, counted)
             if images:
                 each = _extrapolated(name, row, plan, short[name], long[name]) / min(
                     plan.request.batch_size, len(tasks)
@@ -156,23 +158,17 @@ class _Measurement:
     def run(self) -> list[dict[StageName, float]]:
         """Return for each of the rows what the stages took, in seconds."""
         rows, assembly = self.plan.rows, Assembly(self.plan, self.store, Progress(quiet=True))
-        immunized = [self.meter.seconds(partial(self._immunize, row)) for row in rows]
-        edited = [self.meter.seconds(partial(self._edit, row)) for row in rows]
+        steps: tuple[Step, ...] = ("immunize", "purify", "edit")
+        taken = {step: [self.meter.seconds(partial(self._compute, row, step)) for row in rows] for step in steps}
         scorer = Scorer(self.plan, self.store)
         scored = [self.meter.seconds(partial(assembly.score, scorer, row)) for row in rows]
-        return [
-            {"immunize": first, "edit": second, "score": third}
-            for first, second, third in zip(immunized, edited, scored, strict=True)
-        ]
+        return [{**{step: taken[step][place] for step in steps}, "score": scored[place]} for place in range(len(rows))]
 
-    def _immunize(self, row: Row) -> None:
-        self._compute(cut(row, "immunize", len(row.immunize) or 1, self.plan.request.batch_size))
-
-    def _edit(self, row: Row) -> None:
-        self._compute(cut(row, "edit", len(row.edits), self.plan.request.batch_size))
-
-    def _compute(self, batches: Iterable[Batch]) -> None:
-        for batch in batches:
+    def _compute(self, row: Row, step: Step) -> None:
+        tasks = row.tasks_of(step)
+        if not _lacking(self.store, tasks, set()):
+            return
+        for batch in cut(row, step, len(tasks), self.plan.request.batch_size):
             work = batch.work(lambda key: self.store.image(key) or b"")
             if isinstance(work, ImmunizeWork):
                 work = replace(work, steps=self.steps)
@@ -191,7 +187,7 @@ def _total(rows: Sequence[Mapping[StageName, float]]) -> float:
 
 def _extrapolated(name: StageName, row: Row, plan: Plan, few: float, more: float) -> float:
     """Return what a batch takes with all of its steps, where two measurements differ in their number."""
-    if name == "score":
+    if name in ("score", "purify"):
         return more
     if name == "edit":
         planned = plan.editors[row.editor]
@@ -227,12 +223,14 @@ def _shortened(plan: Plan, steps: int) -> Plan:
                     task.inputs,
                     editing=replace(task.inputs.editing, settings=settings),
                     immunized=immunized[task.immunized].key if task.immunized else "",
+                    purified="",
                 ),
             )
             for task in row.edits
             if not task.immunized or task.immunized in first
         ]
-        return replace(row, immunize=tuple(immunized.values())[:count], edits=tuple(edits)[:count])
+        short = replace(row, immunize=tuple(immunized.values())[:count], edits=tuple(edits)[:count])
+        return short if row.purifier is None else purified(short, row.purifier, plan.request.seed)
 
     return replace(
         plan,
@@ -251,5 +249,8 @@ def _steps(attack: Attack) -> int:
     return steps if isinstance(steps, int) else 0
 
 
-def _lacking(store: Store, tasks: Sequence[ImmunizeTask] | Sequence[EditTask]) -> int:
-    return sum(store.image(task.key, task.facts) is None for task in tasks)
+def _lacking(store: Store, tasks: Sequence[Task], counted: set[str]) -> int:
+    """Count the images that a store lacks, those that were counted before left out."""
+    lacking = {task.key for task in tasks if store.image(task.key, task.facts) is None} - counted
+    counted |= lacking
+    return len(lacking)

@@ -14,7 +14,7 @@ from photoguard_eval.pipeline.attacks import build, built_with_files
 from photoguard_eval.pipeline.child import serve
 from photoguard_eval.pipeline.isolation import facts_of
 from photoguard_eval.pipeline.presets import find_preset
-from photoguard_eval.pipeline.session import AttackSource, Session
+from photoguard_eval.pipeline.session import PluginSource, Session
 from photoguard_eval.pipeline.steps import immunize
 from photoguard_eval.pipeline.work import ImmunizeWork
 from photoguard_eval.plugins.registry import Plugin
@@ -43,7 +43,7 @@ class Isolated:
             header, data = {"error": {**facts, "traceback": whole(error)}}, b""
         connection.send_bytes(json.dumps(header).encode() + b"\n" + data)
 
-    def _describe(self, source: AttackSource, preset: str) -> tuple[dict[str, Any], bytes]:
+    def _describe(self, source: PluginSource, preset: str) -> tuple[dict[str, Any], bytes]:
         plugin, files = built_with_files(source.spec, find_preset(preset))
         return {"facts": {**facts_of(plugin), "files": list(files)}}, b""
 

@@ -17,7 +17,7 @@ from photoguard_eval.attacks import Attack, Ball
 from photoguard_eval.attacks.threat_model import Declaration
 from photoguard_eval.errors import AttackError, PluginError, readable, rebuilt
 from photoguard_eval.pipeline.child import Child, ChildEnded
-from photoguard_eval.pipeline.session import AttackSource, Session
+from photoguard_eval.pipeline.session import PluginSource, Session
 from photoguard_eval.pipeline.work import ImmunizeWork
 from photoguard_eval.plugins.registry import Plugin
 
@@ -70,7 +70,7 @@ class DescribedAttack(Attack):
         raise NotImplementedError(f"{self.name} runs in a process of its own")
 
 
-def describe(source: AttackSource, preset: str) -> dict[str, Any]:
+def describe(source: PluginSource, preset: str) -> dict[str, Any]:
     """Build an attack in a process of its own, and return what it says of itself, as JSON values.
 
     Args:

@@ -1,18 +1,18 @@
-"""What an attack takes along to another machine: the files that it is made of and given."""
+"""What an attack or a purifier takes along to another machine: the files that it is made of and given."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from photoguard_eval.diffusion.meter import MEBIBYTE
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.files import write_atomically
-from photoguard_eval.pipeline.session import AttackSource, Session
+from photoguard_eval.pipeline.session import PluginSource, Session
 from photoguard_eval.plugins.source_code import LIBRARY_FOLDERS, source_files
 from photoguard_eval.plugins.specs import SEPARATORS, words
 from photoguard_eval.resources import PACKAGE
@@ -41,7 +41,7 @@ def files_of(spec: str, factory: type, read: Collection[str]) -> tuple[str, ...]
 
 
 def packed(session: Session) -> Session:
-    """Return a session whose attacks hold the content of their files, to be sent to another machine.
+    """Return a session whose plug-ins hold the content of their files, to be sent to another machine.
 
     Args:
         session: Of this machine.
@@ -49,32 +49,45 @@ def packed(session: Session) -> Session:
     Raises:
         ConfigurationError: If the files are too large.
     """
-    sources = {}
-    for label, source in session.attacks.items():
-        size = sum(Path(file).stat().st_size for file in source.files) / MEBIBYTE
-        if size > LARGEST_MIB:
-            raise ConfigurationError(
-                f"The files of the attack {label!r} have {size:,.0f} MiB; {LARGEST_MIB} can be sent to a cluster. Put "
-                "the large ones where every machine finds them, and have the attack read them when it is used."
-            )
-        sources[label] = replace(source, contents={file: Path(file).read_bytes() for file in source.files})
-    return replace(session, attacks=sources)
+    return replace(
+        session,
+        attacks={label: _packed(source, f"attack {label!r}") for label, source in session.attacks.items()},
+        purifiers={label: _packed(source, f"purifier {label!r}") for label, source in session.purifiers.items()},
+    )
+
+
+def _packed(source: PluginSource, called: str) -> PluginSource:
+    size = sum(Path(file).stat().st_size for file in source.files) / MEBIBYTE
+    if size > LARGEST_MIB:
+        raise ConfigurationError(
+            f"The files of the {called} have {size:,.0f} MiB; {LARGEST_MIB} can be sent to a cluster. Put the large "
+            "ones where every machine finds them, and have it read them when it is used."
+        )
+    return replace(source, contents={file: Path(file).read_bytes() for file in source.files})
 
 
 def unpacked(session: Session, folder: Path) -> Session:
-    """Write the files of a session's attacks, and return a session that names them where they are.
+    """Write the files of a session's plug-ins, and return a session that names them where they are.
 
     Args:
         session: From `packed`.
         folder: Where they go.
     """
-    sources = {}
-    for number, (label, source) in enumerate(session.attacks.items()):
-        sources[label] = _unpacked(source, folder / str(number)) if source.contents else source
-    return replace(session, attacks=sources)
+
+    def all_of(sources: Mapping[str, PluginSource], kind: str) -> dict[str, PluginSource]:
+        return {
+            label: _unpacked(source, folder / f"{kind}-{number}") if source.contents else source
+            for number, (label, source) in enumerate(sources.items())
+        }
+
+    return replace(
+        session,
+        attacks=all_of(session.attacks, "attack"),
+        purifiers=all_of(session.purifiers, "purifier"),
+    )
 
 
-def _unpacked(source: AttackSource, folder: Path) -> AttackSource:
+def _unpacked(source: PluginSource, folder: Path) -> PluginSource:
     for file, content in source.contents.items():
         place = _moved(file, folder)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +114,7 @@ def search_path(files: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(place) for place in _search_folders() if place in known))
 
 
-def find_modules(source: AttackSource) -> None:
+def find_modules(source: PluginSource) -> None:
     """Have Python find the modules of an attack where its files are, if it does not already.
 
     Args:

@@ -20,8 +20,9 @@ from photoguard_eval.metrics import FeatureExtractor, TextImageModel, select_cli
 from photoguard_eval.pipeline.attacks import PlannedAttack, plan_attacks
 from photoguard_eval.pipeline.executors import EXECUTORS
 from photoguard_eval.pipeline.presets import Preset, find_preset
+from photoguard_eval.pipeline.purifiers import PlannedPurifier, plan_purifiers
 from photoguard_eval.pipeline.request import EvaluationRequest
-from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row
+from photoguard_eval.pipeline.rows import EditTask, ImmunizeTask, Row, purified
 from photoguard_eval.pipeline.seeds import EditSeeds, choose_seeds, reroll_seed
 from photoguard_eval.pipeline.session import Session
 from photoguard_eval.pipeline.steps.edit import EditInputs
@@ -52,9 +53,9 @@ class Plan:
         editors: The editors by name.
         attacks: The attacks in the order of the report.
         session: What whoever computes must know.
-        originals: Edits of the original images, one method per editor.
-        rerolls: Edits of the original images with another seed, one method per editor.
-        methods: One method per attack and editor.
+        originals: Edits of the original images, one row per editor and purifier.
+        rerolls: Edits of the original images with another seed, one row per editor.
+        methods: One row per attack, editor and purifier.
         extractor: Computes the features of the distribution metrics.
         clip: Embeds images and prompts for the prompt metric.
         id: Hash over all keys.
@@ -108,8 +109,12 @@ class Plan:
         return {case.size() for case in self.cases}
 
     def original(self, editor: str) -> Row:
-        """Return the edits of the original images under an editor."""
-        return next(method for method in self.originals if method.editor == editor)
+        """Return the edits of the original images, not purified, under an editor."""
+        return next(row for row in self.originals if row.editor == editor and row.purifier is None)
+
+    def reference(self, row: Row) -> Row:
+        """Return the edits of the original images that a row is compared with: purified as it is."""
+        return next(other for other in self.originals if other.id == row.id.reference)
 
 
 def build_plan(request: EvaluationRequest) -> Plan:
@@ -130,11 +135,14 @@ def build_plan(request: EvaluationRequest) -> Plan:
     planned_attacks = plan_attacks(request.attacks, preset, trusted=request.trusted)
     at_budgets = _at_budgets([planned.plugin for planned in planned_attacks], request.balls)
     context = _Context(request, model, editors)
-    originals = tuple(context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items())
-    rerolls = tuple(context.reroll(editor, cases) for editor in editors)
-    methods = tuple(
+    originals = [context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items()]
+    methods = [
         context.row(attack, budget, editor, cases) for editor in editors for (_, budget), attack in at_budgets.items()
-    )
+    ]
+    rerolls = tuple(context.reroll(editor, cases) for editor in editors)
+    purifiers = plan_purifiers(request.purifiers)
+    for rows in (originals, methods):
+        rows += [purified(row, planned.plugin, request.seed) for planned in purifiers for row in rows]
     keys = [edit.key for method in (*originals, *rerolls, *methods) for edit in method.edits]
     extractor = select_extractor(request.extractor, _is_embedded(model))
     clip = select_clip(request.clip, _is_embedded(model))
@@ -147,10 +155,10 @@ def build_plan(request: EvaluationRequest) -> Plan:
         cases,
         editors,
         tuple({attack.label: attack for attack in at_budgets.values()}.values()),
-        _session(request, preset, planned_attacks),
-        originals,
+        _session(request, preset, planned_attacks, purifiers),
+        tuple(originals),
         rerolls,
-        methods,
+        tuple(methods),
         extractor,
         clip,
         sha256_of_json([names, keys]),
@@ -166,13 +174,19 @@ def _at_budgets(attacks: Sequence[Plugin[Attack]], budgets: Sequence[Ball]) -> d
     return rows
 
 
-def _session(request: EvaluationRequest, preset: Preset, attacks: Sequence[PlannedAttack]) -> Session:
+def _session(
+    request: EvaluationRequest,
+    preset: Preset,
+    attacks: Sequence[PlannedAttack],
+    purifiers: Sequence[PlannedPurifier],
+) -> Session:
     return Session(
         model=request.model_choice,
         preset=preset.name,
         attacks={attack.plugin.label: attack.source for attack in attacks},
         limits=request.limits,
         threads=request.threads,
+        purifiers={planned.plugin.label: planned.source for planned in purifiers},
     )
 
 

@@ -16,6 +16,7 @@ from photoguard_eval.pipeline.child import peak_resident_mib
 from photoguard_eval.pipeline.presets import DEFAULT_ATTACKS
 from photoguard_eval.pipeline.session import DEFAULT_ATTACK_TIMEOUT, Limits, ModelChoice
 from photoguard_eval.pipeline.steps.keys import Placement
+from photoguard_eval.purifiers import PurifierChoice
 from photoguard_eval.randomness import require_seed
 
 EMBEDDED_DATASET = "emoji-scenes"
@@ -34,6 +35,8 @@ class EvaluationRequest:
         dataset: A dataset of the package or a folder; "" for the one that suits the model.
         preset: Name of a preset.
         attacks: Specs of the attacks, see `photoguard_eval.plugins.registry`, classes or instances.
+        purifiers: What is done to the images before they are edited, each in rows of its own beside those without one:
+            specs, classes or instances.
         budgets: Of the attacks that have none of their own, each as `Ball.parse` takes it; none for the paper's.
         seed: Of everything random but the edits, whose seeds are the dataset's.
         device: "cpu" or "cuda".
@@ -61,6 +64,7 @@ class EvaluationRequest:
     dataset: str = ""
     preset: str = DEFAULT_PRESET
     attacks: tuple[AttackChoice, ...] = DEFAULT_ATTACKS
+    purifiers: tuple[PurifierChoice, ...] = ()
     budgets: tuple[str, ...] = ()
     seed: int = 0
     device: str = "cpu"

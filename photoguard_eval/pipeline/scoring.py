@@ -152,7 +152,7 @@ class Scorer:
 
     def inputs(self, row: Row, score: Score) -> ScoreInputs:
         """Return what a column of a row depends on."""
-        counterparts = self._plan.original(row.editor).edits
+        counterparts = self._plan.reference(row).edits
         reads_mask = self._plan.editors[row.editor].plugin.instance.reads_mask
         return ScoreInputs(
             column=score.name,
@@ -224,7 +224,7 @@ class Scorer:
 
     def _hold(self, row: Row) -> None:
         """Let go of all images but those that a row's scores are computed from."""
-        tasks = (*row.edits, *self._plan.original(row.editor).edits)
+        tasks = (*row.edits, *self._plan.reference(row).edits)
         held = frozenset(key for task in tasks for key in (task.key, task.immunized))
         if held != self._held:
             self._held = held

@@ -47,14 +47,14 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
-class AttackSource:
-    """How an attack is built in another process.
+class PluginSource:
+    """How an attack or a purifier is built in another process.
 
     Attributes:
         spec: By which it is created; for a class or an object that was given directly, its label.
         pickled: The class that was given directly, by cloudpickle; b"" for one that the spec names.
-        described: What it says of itself, where its code is not this package's, so that it runs in a process of its
-            own; None for an attack of this package, or one that is trusted.
+        described: What an attack says of itself, where its code is not this package's, so that it runs in a process of
+            its own; None for an attack of this package, one that is trusted, and a purifier.
         files: What it is made of and given, see `photoguard_eval.pipeline.luggage`: absolute paths.
         folder: From which relative paths of the spec are read.
         search: Folders in which its modules are found, besides Python's own.
@@ -97,10 +97,12 @@ class Session:
         attacks: How each attack is built, by its label.
         limits: What attacks of others may take.
         threads: Threads of torch; None for as many as torch takes.
+        purifiers: How each purifier is built, by its label.
     """
 
     model: ModelChoice
     preset: str
-    attacks: Mapping[str, AttackSource] = field(default_factory=dict)
+    attacks: Mapping[str, PluginSource] = field(default_factory=dict)
     limits: Limits = Limits()
     threads: int | None = None
+    purifiers: Mapping[str, PluginSource] = field(default_factory=dict)

@@ -22,29 +22,38 @@ class _ImageWork:
     """Images of one row and one size that are worked on at once.
 
     Attributes:
-        editor: Name of the editor.
-        settings: Its settings.
         names: Of the images, or of the cases.
-        prompts: Of the edits; the harness withholds them from an attack that does not see them.
         seeds: Of the random numbers, one for each image.
         images: What is worked on.
-        masks: What is edited of them.
     """
 
-    editor: str
-    settings: EditSettings
     names: tuple[str, ...]
-    prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     images: Levels
-    masks: Levels
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 @dataclass(frozen=True)
-class ImmunizeWork(_ImageWork):
+class _EditorWork(_ImageWork):
+    """Work that has to do with how the images are edited.
+
+    Attributes:
+        editor: Name of the editor.
+        settings: Its settings.
+        prompts: Of the edits; the harness withholds them from an attack that does not see them.
+        masks: What is edited of the images.
+    """
+
+    editor: str
+    settings: EditSettings
+    prompts: tuple[str, ...]
+    masks: Levels
+
+
+@dataclass(frozen=True)
+class ImmunizeWork(_EditorWork):
     """Originals that are immunized against an editor.
 
     Attributes:
@@ -61,7 +70,18 @@ class ImmunizeWork(_ImageWork):
 
 
 @dataclass(frozen=True)
-class EditWork(_ImageWork):
+class PurifyWork(_ImageWork):
+    """Images that are purified.
+
+    Attributes:
+        purifier: Label of the purifier.
+    """
+
+    purifier: str
+
+
+@dataclass(frozen=True)
+class EditWork(_EditorWork):
     """Images that are edited.
 
     Attributes:
@@ -71,7 +91,7 @@ class EditWork(_ImageWork):
     originals: Levels
 
 
-Work = ImmunizeWork | EditWork
+Work = ImmunizeWork | PurifyWork | EditWork
 
 
 @dataclass(frozen=True)

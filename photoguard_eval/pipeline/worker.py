@@ -14,11 +14,13 @@ from photoguard_eval.errors import AttackError, InterferenceError, PhotoguardErr
 from photoguard_eval.pipeline.attacks import build
 from photoguard_eval.pipeline.device_memory import free_memory, is_out_of_memory, release_memory
 from photoguard_eval.pipeline.isolation import Isolation, described
+from photoguard_eval.pipeline.purifiers import build_purifier
 from photoguard_eval.pipeline.session import Session
-from photoguard_eval.pipeline.steps import edit, immunize
-from photoguard_eval.pipeline.work import EditWork, Failed, Finished, ImmunizeWork, Outcome, Work
+from photoguard_eval.pipeline.steps import edit, immunize, purify
+from photoguard_eval.pipeline.work import EditWork, Failed, Finished, ImmunizeWork, Outcome, PurifyWork, Work
 from photoguard_eval.plugins.registry import Plugin
 from photoguard_eval.plugins.tracebacks import whole
+from photoguard_eval.purifiers import Purifier
 
 if TYPE_CHECKING:
     from photoguard_eval.diffusion import LatentDiffusion
@@ -53,6 +55,7 @@ class Worker:
         self._session = session
         self._attacks: dict[str, Plugin[Attack]] = {}
         self._editors: dict[str, Editor] = {}
+        self._purifiers: dict[str, Plugin[Purifier]] = {}
         self._isolation: Isolation | None = None
 
     @cached_property
@@ -92,6 +95,8 @@ class Worker:
         try:
             if isinstance(work, EditWork):
                 return edit.run(work, self._editor(work.editor), self.model, self._session.model.dtype)
+            if isinstance(work, PurifyWork):
+                return purify.run(work, self._purifier(work.purifier))
             return self._immunize(work)
         except AttackError as error:
             if isinstance(error, InterferenceError):
@@ -137,6 +142,11 @@ class Worker:
             facts = source.described
             self._attacks[label] = build(source, self._session.preset) if facts is None else described(facts)
         return self._attacks[label]
+
+    def _purifier(self, label: str) -> Plugin[Purifier]:
+        if label not in self._purifiers:
+            self._purifiers[label] = build_purifier(self._session.purifiers[label])
+        return self._purifiers[label]
 
     def _editor(self, name: str) -> Editor:
         if name not in self._editors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photoguard_eval.purifiers.base import PURIFIERS, Purifier, register_purifier
+from photoguard_eval.purifiers.base import PURIFIERS, Purifier, PurifierChoice, register_purifier
 from photoguard_eval.purifiers.transformations import (
     BitDepthPurifier,
     BlurPurifier,
@@ -22,6 +22,7 @@ __all__ = [
     "MedianPurifier",
     "NoisePurifier",
     "Purifier",
+    "PurifierChoice",
     "RotationPurifier",
     "register_purifier",
 ]

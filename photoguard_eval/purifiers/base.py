@@ -21,11 +21,13 @@ class Purifier(ABC):
 
     Attributes:
         name: Identifier on the command line, without commas, colons, slashes and spaces.
+        axes: The argument that says how hard it works, if there is one: rows are told apart by its value.
         differentiable: Whether a gradient passes through that says something about its input.
         inputs: Files that it reads, see `photoguard_eval.attacks.Attack`: a changed file is a changed purifier.
     """
 
     name: ClassVar[str]
+    axes: ClassVar[tuple[str, ...]] = ()
     differentiable: ClassVar[bool]
     inputs: Mapping[str, str | Path] = MappingProxyType({})
 
@@ -49,3 +51,6 @@ PURIFIERS: Registry[Purifier] = Registry(
 )
 
 register_purifier = PURIFIERS.register
+
+PurifierChoice = str | type[Purifier] | Purifier
+"""How a purifier is asked for: by a spec, see `photoguard_eval.plugins.registry`, by its class or an instance."""

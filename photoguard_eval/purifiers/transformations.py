@@ -21,6 +21,7 @@ class JpegPurifier(Purifier):
     """Compress as JPEG does, with a soft rounding through which gradients pass (Shin and Song 2017)."""
 
     name = "jpeg"
+    axes = ("quality",)
     differentiable = True
 
     def __init__(self, *, quality: float = 75.0) -> None:
@@ -52,6 +53,7 @@ class NoisePurifier(Purifier):
     """Add Gaussian noise."""
 
     name = "gaussian-noise"
+    axes = ("deviation",)
     differentiable = True
 
     def __init__(self, *, deviation: float = 0.05) -> None:
@@ -78,6 +80,7 @@ class BlurPurifier(Purifier):
     """Blur with a Gaussian kernel."""
 
     name = "blur"
+    axes = ("sigma",)
     differentiable = True
 
     def __init__(self, *, size: int = 5, sigma: float = 1.5) -> None:
@@ -110,6 +113,7 @@ class RotationPurifier(Purifier):
     """Rotate about the centre, with the edge mirrored into what comes into view."""
 
     name = "rotation"
+    axes = ("degrees",)
     differentiable = True
 
     def __init__(self, *, degrees: float = 5.0) -> None:
@@ -135,6 +139,7 @@ class CropPurifier(Purifier):
     """Cut the middle out and enlarge it to the old size."""
 
     name = "crop"
+    axes = ("share",)
     differentiable = True
 
     def __init__(self, *, share: float = 0.9) -> None:
@@ -167,6 +172,7 @@ class MedianPurifier(Purifier):
     """Take the median of each pixel's neighbourhood."""
 
     name = "median"
+    axes = ("size",)
     differentiable = True
 
     def __init__(self, *, size: int = 3) -> None:
@@ -195,6 +201,7 @@ class BitDepthPurifier(Purifier):
     """Round to fewer levels, which has no gradient."""
 
     name = "bit-depth"
+    axes = ("bits",)
     differentiable = False
 
     def __init__(self, *, bits: int = 4) -> None:

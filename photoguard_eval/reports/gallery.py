@@ -86,6 +86,9 @@ class _Curator:
             subject = "Mask, and perturbation" if self._shows_mask(first) else "Perturbation"
             heading = f"{subject} ×{PERTURBATION_FACTOR}"
             yield Lineup(heading, prompt, "", tuple(self._perturbations(index, fresh, first)))
+            if self._result.purification is not None:
+                detail = f"purified by {self._result.purification}"
+                yield Lineup("Purified", prompt, detail, tuple(self._purified(index, fresh, first)))
         for index in indices:
             case = self._result.cases[index]
             yield Lineup("Edit", case.prompt, self._detail(case), tuple(self._edits(index)))
@@ -142,6 +145,15 @@ class _Curator:
             added = embed_perturbation(original, self._images.artifact(row.immunized))
             description = f"{case.image_id}, perturbation by {title}, amplified {PERTURBATION_FACTOR} times"
             yield Picture(added, description, facts)
+
+    def _purified(self, index: int, fresh: Sequence[bool], first: bool) -> Iterator[Picture | None]:
+        name, rows = self._result.cases[index].image_id, (self._original, *self._methods)
+        for title, row, new in zip((NO_IMMUNIZATION, *self.titles), rows, (first, *fresh), strict=True):
+            if row is None or not new:
+                yield None
+                continue
+            file = self._images.artifact(row.cases[index].purified)
+            yield Picture(embed(file), f"{name}, purified, {title}", ("purified",))
 
     def _edits(self, index: int) -> Iterator[Picture | None]:
         case = self._result.cases[index]

@@ -12,7 +12,7 @@ from photoguard_eval.attacks.norms import NORMS
 from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.results.facts import MetricInfo, ThreatModelInfo, budget_levels
-from photoguard_eval.results.rows import Budget, MethodResult, Summary
+from photoguard_eval.results.rows import Budget, MethodResult, Purification, Summary
 from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ def budget_text(budget: Budget | ThreatModel | ThreatModelInfo) -> str:
 
 def _norm_text(budget: Budget | ThreatModel | ThreatModelInfo) -> str:
     return NORMS[budget.norm].symbol
+
+
+def purified_text(purification: Purification) -> str:
+    """Return what was done to the images before they were edited."""
+    return f"purified by {purification}"
 
 
 def levels_text(levels: float) -> str:

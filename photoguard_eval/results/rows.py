@@ -148,6 +148,7 @@ class CaseResult(Frozen):
         case_id: The case.
         immunized: Key of the immunized image's artifact; "" for the original, and in a result without its pictures.
         edit: Key of the edit's artifact; "" in a result without its pictures.
+        purified: Key of the purified image, which was edited; "" without a purifier, and as above.
         linf_levels: Largest change of a channel value in the saved file, in levels of 1/255.
         rms_levels: Root mean square change over the whole image, in levels of 1/255.
         scores: Metric values by name.
@@ -159,6 +160,7 @@ class CaseResult(Frozen):
     linf_levels: Amount
     rms_levels: Amount
     scores: dict[Text, Number]
+    purified: Text = ""
 
 
 def require_once(what: str, names: Sequence[str]) -> None:

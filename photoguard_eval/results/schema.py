@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from photoguard_eval.results.facts import CaseInfo, DatasetInfo, FailedAttack, MetricInfo, ModelInfo, Provenance
 from photoguard_eval.results.fields import Facts, Frozen, Text
-from photoguard_eval.results.rows import OWN_SEEDS, REROLL, MethodResult, require_once
+from photoguard_eval.results.rows import OWN_SEEDS, REROLL, MethodResult, Purification, require_once
 
 SCHEMA_VERSION = 2
 
@@ -90,6 +90,22 @@ class EvaluationResult(Frozen):
         return tuple(row for row in self.rows if all(getattr(row.id, axis) == value for axis, value in axes.items()))
 
     @property
+    def parts(self) -> tuple[EvaluationResult, ...]:
+        """The result taken apart by what was done to the images before they were edited; first nothing.
+
+        Rows are compared, ranked and drawn within a part.
+        """
+        purifications = dict.fromkeys(row.purification for row in self.rows)
+        if len(purifications) < 2:
+            return (self,)
+        return tuple(self.replaced(rows=self.select(purification=each)) for each in purifications)
+
+    @property
+    def purification(self) -> Purification | None:
+        """What was done to the images of a part; None for nothing."""
+        return self.rows[0].purification if self.rows else None
+
+    @property
     def originals(self) -> tuple[MethodResult, ...]:
         """The rows of unprotected images, edited with the seeds that the attacks are measured with."""
         return self.select(attack=None, seeds=OWN_SEEDS)
@@ -109,7 +125,7 @@ class EvaluationResult(Frozen):
         return next(iter(self.select(attack=attack_label, editor=editor)), None)
 
     def original(self, editor: str) -> MethodResult | None:
-        """Return the row of the unprotected images under an editor, or None."""
+        """Return the row of the unprotected images under an editor, the first part's of several, or None."""
         return next((row for row in self.originals if row.editor == editor), None)
 
     def reroll(self, editor: str) -> MethodResult | None:
@@ -141,7 +157,11 @@ def without_pictures(result: EvaluationResult) -> EvaluationResult:
 def _without_keys(rows: tuple[MethodResult, ...]) -> tuple[MethodResult, ...]:
     return tuple(
         row.model_copy(
-            update={"cases": tuple(case.model_copy(update={"immunized": "", "edit": ""}) for case in row.cases)}
+            update={
+                "cases": tuple(
+                    case.model_copy(update={"immunized": "", "edit": "", "purified": ""}) for case in row.cases
+                )
+            }
         )
         for row in rows
     )

@@ -48,6 +48,7 @@ EDIT = {
     "prompt": (lambda own: "another prompt", True),
     "seed": (lambda own: 99, True),
     "immunized": (lambda own: "0" * 64, True),
+    "purified": (lambda own: "0" * 64, True),
 }
 
 

@@ -11,7 +11,7 @@ from tests.reports.example import ATTACKS, EDITORS, leaderboard_tables, make_res
 from tests.reports.test_ranking import on_images
 
 KEYS = {
-    *("attack", "editor", "budget", "model", "dataset", "preset", "n"),
+    *("attack", "editor", "budget", "purifier", "model", "dataset", "preset", "n"),
     *("metrics", "mean_rank", "ranks", "against_noise", "differs"),
 }
 

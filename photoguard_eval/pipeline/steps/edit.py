@@ -29,6 +29,7 @@ class EditInputs:
         prompt: What is asked for.
         seed: Of the edit.
         immunized: Key of the immunized image; "" for an edit of the original.
+        purified: Key of the purified image that is edited in its place; "" for none.
     """
 
     editing: Editing
@@ -38,6 +39,12 @@ class EditInputs:
     prompt: str
     seed: int
     immunized: str = ""
+    purified: str = ""
+
+    @property
+    def edited(self) -> str:
+        """Key of the image that is edited; "" for the original as it is."""
+        return self.purified or self.immunized
 
     @property
     def settings(self) -> EditSettings:
@@ -46,7 +53,7 @@ class EditInputs:
         The original keeps its own pixels, whichever the kept region shows.
         """
         settings = self.editing.settings
-        return settings if self.immunized else settings.before_compositing()
+        return settings if self.edited else settings.before_compositing()
 
     @cached_property
     def key(self) -> str:
@@ -58,7 +65,7 @@ class EditInputs:
                 "code": code_fingerprint(EDIT_CODE),
                 **self.editing.facts(self.settings),
                 "original": self.original.sha256,
-                "immunized": self.immunized,
+                "edited": self.edited,
                 "mask": self.mask.identity if self.mask and reads_mask else "",
                 "prompt": self.prompt,
                 "seed": self.seed,
@@ -66,12 +73,12 @@ class EditInputs:
         )
 
 
-def gather(inputs: Sequence[EditInputs], immunized: Sequence[bytes] = ()) -> EditWork:
+def gather(inputs: Sequence[EditInputs], edited: Sequence[bytes] = ()) -> EditWork:
     """Read what images of one row and one size are edited from.
 
     Args:
         inputs: Of the edits.
-        immunized: The files of the immunized images; empty for edits of the originals.
+        edited: The files of the images that are edited; empty for edits of the originals.
     """
     import torch
 
@@ -79,7 +86,7 @@ def gather(inputs: Sequence[EditInputs], immunized: Sequence[bytes] = ()) -> Edi
     originals = torch.cat([each.original.image() for each in inputs])
     whole = torch.ones_like(originals[:1, :1])
     masks = torch.cat([each.mask.mask() if each.mask else whole for each in inputs])
-    images = torch.cat([decode_png(png) for png in immunized]) if immunized else originals
+    images = torch.cat([decode_png(png) for png in edited]) if edited else originals
     return EditWork(
         editor=first.editing.editor.name,
         settings=first.settings,

@@ -29,19 +29,19 @@ from photoguard_eval.reports.views.reading import (
     reading,
     terminal_title,
 )
-from photoguard_eval.reports.views.subject import Subject, View
+from photoguard_eval.reports.views.subject import Subject, View, by_purification
 from photoguard_eval.reports.views.verdict import (
     broken_thresholds_section,
     claims_summary_section,
     verdict_section,
 )
 
-TERMINAL: tuple[View, ...] = (measured_and_claimed, verdict_section)
+TERMINAL: tuple[View, ...] = (by_purification(measured_and_claimed), verdict_section)
 
 MARKDOWN: tuple[View, ...] = (
-    measured_claimed_and_pictured,
-    figure_7_whole,
-    tradeoff_of_each,
+    by_purification(measured_claimed_and_pictured),
+    by_purification(figure_7_whole),
+    by_purification(tradeoff_of_each),
     claims_summary_section,
     broken_thresholds_section,
     provenance_in_short,
@@ -49,11 +49,11 @@ MARKDOWN: tuple[View, ...] = (
 
 PAGE: tuple[View, ...] = (
     reading,
-    measured,
-    figure_7_by_editor,
-    tradeoff_of_all,
+    by_purification(measured),
+    by_purification(figure_7_by_editor),
+    by_purification(tradeoff_of_all),
     claims_section,
-    galleries,
+    by_purification(galleries),
     provenance,
 )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from photoguard_eval.analysis.board import BoardGroup, Place
 from photoguard_eval.reports.cells import Cell, Column, Table
 from photoguard_eval.reports.document import Section
-from photoguard_eval.reports.naming import column_label, editor_text, reroll_notes, row_titles
+from photoguard_eval.reports.naming import column_label, editor_text, purified_text, reroll_notes, row_titles
 from photoguard_eval.reports.views.columns import (
     NOTE_ARROWS,
     extractor_notes,
@@ -53,4 +53,5 @@ def board_means(group: BoardGroup) -> Iterator[Section]:
 def place_text(place: Place) -> str:
     """Return what the rows of a group share in words."""
     changed = (f"{name} = {value}" for name, value in place.changed)
-    return " · ".join((editor_text(place.editor).title, place.model, place.dataset, place.preset, *changed))
+    purified = [] if place.purification is None else [purified_text(place.purification)]
+    return " · ".join((editor_text(place.editor).title, *purified, place.model, place.dataset, place.preset, *changed))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from photoguard_eval.analysis.findings import Findings, analyse
-from photoguard_eval.reports.document import Section
+from photoguard_eval.reports.document import Block, Figure, Figures, Section
+from photoguard_eval.reports.naming import purified_text
 from photoguard_eval.reports.pictures import ReportImages
 from photoguard_eval.results.outcomes import GateReport
 from photoguard_eval.results.schema import EvaluationResult
@@ -34,6 +36,52 @@ class Subject:
 
 View = Callable[[Subject], Iterable[Section]]
 """Makes sections of a subject: none where there is nothing to show."""
+
+
+def by_purification(view: View) -> View:
+    """Return a view that shows each part of a result: first what was not purified, then each purifier for itself.
+
+    Args:
+        view: Shows a single part.
+    """
+
+    def shown(subject: Subject) -> Iterator[Section]:
+        for part in subject.result.parts:
+            if part is subject.result:
+                yield from view(subject)
+                continue
+            # The claims are about images that nobody purified.
+            gate = subject.gate if part.purification is None else subject.gate.model_copy(update={"claims": ()})
+            sections = view(replace(subject, result=part, gate=gate, findings=analyse(part, gate)))
+            if part.purification is None:
+                yield from sections
+            else:
+                text = purified_text(part.purification)
+                yield from (_named(section, text) for section in sections)
+
+    return shown
+
+
+def _named(section: Section, text: str) -> Section:
+    """Say in a section's names what was done to the images that it is about."""
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+    def named(block: Block) -> Block:
+        if not isinstance(block, Figures):
+            return block
+        return Figures(
+            tuple(
+                Figure(f"{figure.name}-{slug}", f"{figure.description}, {text}", figure.draw)
+                for figure in block.figures
+            )
+        )
+
+    return Section(
+        title=f"{section.title}, {text}" if section.title else text.capitalize(),
+        anchor=f"{section.anchor}-{slug}" if section.anchor else "",
+        blocks=tuple(map(named, section.blocks)),
+        entry=f"{section.entry}, {text}" if section.entry else "",
+    )
 
 
 def subject_of(
