@@ -15,7 +15,7 @@ from photoguard_eval.pipeline.seeds import choose_seeds
 from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.resources import embedded_checkpoints
 from photoguard_eval.results.facts import AttackInfo
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -34,14 +34,14 @@ def _not_whole(result: EvaluationResult) -> Iterator[str]:
     yield from (f"{name} is not the preset's" for name in result.changed_settings)
     if result.provenance.trusted:
         yield "attacks of others ran in the main process (--trusted)"
-    labels = {method.label for method in result.methods}
+    labels = {method.label for method in result.attack_rows}
     if not labels:
         yield "it has no attack"
     ids = [case.id for case in result.cases]
     metrics = {metric.name for metric in result.metrics}
     for editor in result.editors:
-        yield from (f"{label} has no row under {editor}" for label in labels if result.method(label, editor) is None)
-    for row in result.methods:
+        yield from (f"{label} has no row under {editor}" for label in labels if result.row(label, editor) is None)
+    for row in result.attack_rows:
         if [case.case_id for case in row.cases] != ids:
             yield f"{row.label} under {row.editor} has not every case"
         if set(row.metrics) != metrics:
@@ -75,7 +75,7 @@ def _not_comparable(result: EvaluationResult) -> Iterator[str]:
 
 
 def _over_budget(result: EvaluationResult) -> Iterator[str]:
-    for row in result.methods:
+    for row in result.attack_rows:
         sizes = [_size(row, case) for case in range(len(row.cases))]
         assert row.attack is not None
         levels = row.attack.threat_model.epsilon * 255
@@ -83,7 +83,7 @@ def _over_budget(result: EvaluationResult) -> Iterator[str]:
             yield f"{row.label} under {row.editor} changes images by {max(sizes, default=0):.3f} of {levels:.3f} levels"
 
 
-def _size(row: MethodResult, case: int) -> float:
+def _size(row: ResultRow, case: int) -> float:
     assert row.attack is not None
     found = row.cases[case]
     return found.linf_levels if row.attack.threat_model.norm == "linf" else found.rms_levels
@@ -93,7 +93,7 @@ def _unknown_attacks(path: Path, result: EvaluationResult) -> Iterator[str]:
     """Name the attacks that are neither the package's nor described by a card with the address of their code."""
     card = path.with_suffix(".md")
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    for attack in {row.attack.label: row.attack for row in result.methods if row.attack is not None}.values():
+    for attack in {row.attack.label: row.attack for row in result.attack_rows if row.attack is not None}.values():
         if not _is_carried(attack) and not (attack.name in text and "https://" in text):
             yield f"{attack.label} is not of this package, and {card.name} does not say where its code is"
 

@@ -88,7 +88,7 @@ def test_shared_results_can_be_compared():
     tables = leaderboard_tables([], {name: [result] for name, result in RESULTS.items()})
     assert not any("*" in cell.text for table in tables for row in table.rows for cell in row.cells)
     shown = {row.cells[0].text for table in tables for row in table.rows}
-    assert {method.attack.title for method in RESULTS[FIELD.format(16)].methods} - shown == set(), "as the paper's"
+    assert {method.attack.title for method in RESULTS[FIELD.format(16)].attack_rows} - shown == set(), "as the paper's"
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
@@ -125,10 +125,10 @@ def another_attack(board):
         return row.model_copy(update={"attack": attack, "cases": cases, "metrics": metrics})
 
     methods = tuple(
-        mine(row) if row.label == "encoder" else row for row in board.methods if row.label in ("noise", "encoder")
+        mine(row) if row.label == "encoder" else row for row in board.attack_rows if row.label in ("noise", "encoder")
     )
     provenance = board.provenance.model_copy(update={"started": "2030-01-01T00:00:00+00:00"})
-    return board.replaced(id="9" * 64, methods=methods, provenance=provenance)
+    return board.replaced(id="9" * 64, attack_rows=methods, provenance=provenance)
 
 
 CARD = "# mine\n\nMine does this. Code: https://example.org/mine\n"
@@ -171,7 +171,7 @@ def test_a_result_that_came_as_contributing_says_stands_on_the_board(contributed
     ("change", "problem"),
     [
         ({"changed_settings": ("eta",)}, "eta is not the preset's"),
-        ({"methods": ()}, "it has no attack"),
+        ({"attack_rows": ()}, "it has no attack"),
         ({"preset": "smoke"}, "the cases are not the preset's"),
         ({"editors": {"inpaint": {}, "img2img": {}}}, "the settings of inpaint are not the preset's"),
     ],
@@ -204,7 +204,7 @@ def test_other_weights_images_and_seeds_may_not(contributed):
 
 def test_what_is_not_whole_or_over_its_budget_may_not(contributed):
     result = read_result(contributed)
-    row = result.method("mine", "inpaint")
+    row = result.row("mine", "inpaint")
     over = tuple(case.model_copy(update={"linf_levels": 16.01}) for case in row.cases)
     broken = {
         "mine under inpaint has not every case": {"cases": row.cases[1:]},
@@ -214,10 +214,10 @@ def test_what_is_not_whole_or_over_its_budget_may_not(contributed):
         },
     }
     for problem, change in broken.items():
-        methods = tuple(own.model_copy(update=change) if own is row else own for own in result.methods)
-        assert problems(contributed, result.replaced(methods=methods)) == [problem]
-    alone = tuple(own for own in result.methods if own is not row)
-    assert problems(contributed, result.replaced(methods=alone)) == ["mine has no row under inpaint"]
+        methods = tuple(own.model_copy(update=change) if own is row else own for own in result.attack_rows)
+        assert problems(contributed, result.replaced(attack_rows=methods)) == [problem]
+    alone = tuple(own for own in result.attack_rows if own is not row)
+    assert problems(contributed, result.replaced(attack_rows=alone)) == ["mine has no row under inpaint"]
 
 
 @pytest.mark.parametrize("card", [None, "# mine\n\nNo address.\n", "# other\n\nhttps://example.org\n"])

@@ -13,7 +13,7 @@ from photoguard_eval.analysis.values import Value
 from photoguard_eval.plugins.source_code import PACKAGE
 from photoguard_eval.results.conditions import Conditions, conditions_of, differing_condition
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult, Purification, RowId
+from photoguard_eval.results.rows import Purification, ResultRow, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 Shared = Mapping[str, Sequence[EvaluationResult]]
@@ -56,7 +56,7 @@ class BoardRow(Value):
     """
 
     result: SkipValidation[EvaluationResult]
-    row: SkipValidation[MethodResult]
+    row: SkipValidation[ResultRow]
     differs: dict[str, str]
 
     def comparable(self, metric: MetricInfo) -> bool:
@@ -84,7 +84,7 @@ class BoardGroup(Value):
 
 class _Entry(NamedTuple):
     result: EvaluationResult
-    row: MethodResult
+    row: ResultRow
 
     @property
     def place(self) -> Place:
@@ -136,7 +136,7 @@ def _is_ranked(row: BoardRow, latest: EvaluationResult) -> bool:
 def _with_rows(latest: EvaluationResult, place: Place, rows: Sequence[BoardRow]) -> EvaluationResult:
     return latest.replaced(
         originals=tuple(row for row in latest.originals if row.purification == place.purification),
-        methods=tuple(row.row for row in rows if row.row.attack is not None),
+        attack_rows=tuple(row.row for row in rows if row.row.attack is not None),
         rerolls=tuple(row.row for row in rows if row.row.rerolled),
     )
 
@@ -176,7 +176,7 @@ def _latest(results: Sequence[EvaluationResult], shared: Shared) -> Iterator[_En
     origins = [(origin, result) for origin, group in ({OWN: results} | dict(shared)).items() for result in group]
     rows: dict[tuple[RowId, Place], dict[str, _Entry]] = {}
     for origin, result in sorted(origins, key=lambda pair: pair[1].provenance.started):
-        for row in result.methods:
+        for row in result.attack_rows:
             entry = _Entry(result, row)
             standing = rows.setdefault((row.id, entry.place), {})
             for other, (_, earlier) in list(standing.items()):
@@ -188,7 +188,7 @@ def _latest(results: Sequence[EvaluationResult], shared: Shared) -> Iterator[_En
             yield _Entry(result, row if origin == OWN or len(standing) == 1 else _named_after(row, origin))
 
 
-def _is_same_attack(one: MethodResult, other: MethodResult) -> bool:
+def _is_same_attack(one: ResultRow, other: ResultRow) -> bool:
     """Tell whether two rows of one label, measured by different people, are the same attack and not two namesakes.
 
     One of this package is, whatever its version; one from elsewhere if its source is the same. A row that was only
@@ -205,7 +205,7 @@ def _is_same_attack(one: MethodResult, other: MethodResult) -> bool:
     return one.metrics == other.metrics
 
 
-def _named_after(row: MethodResult, origin: str) -> MethodResult:
+def _named_after(row: ResultRow, origin: str) -> ResultRow:
     assert row.attack is not None, "rows of unprotected images have no namesakes"
     attack = row.attack.model_copy(
         update={"label": f"{row.attack.label} [{origin}]", "title": f"{row.attack.title} [{origin}]"}

@@ -18,7 +18,7 @@ from photoguard_eval.analysis.rows import is_of_the_preset, rows_of_attack
 from photoguard_eval.analysis.statistics import paired_difference, set_metric_uncertainty
 from photoguard_eval.results.facts import MetricInfo
 from photoguard_eval.results.outcomes import ClaimOutcome
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 SIMILARITY_TABLES = ("6", "10")
@@ -151,7 +151,7 @@ def _prompt_claims(result: EvaluationResult) -> Iterator[ClaimOutcome]:
 
 def _rows_at_one_budget(
     result: EvaluationResult, editor: str, comparison: Comparison
-) -> tuple[MethodResult, MethodResult] | None:
+) -> tuple[ResultRow, ResultRow] | None:
     """Return the rows that a comparison is about, the stronger first; None where no two have the same budget."""
     weaker = rows_of_attack(result, editor, comparison.weaker)
     pairs = ((own, other) for own in rows_of_attack(result, editor, comparison.stronger) for other in weaker)
@@ -163,8 +163,8 @@ def _outcome(
     claim: str,
     statement: str,
     metric: MetricInfo,
-    stronger: MethodResult,
-    weaker: MethodResult,
+    stronger: ResultRow,
+    weaker: ResultRow,
 ) -> ClaimOutcome:
     """Measure by how much `stronger` is less similar than `weaker`, and how much of that may be chance.
 

@@ -7,7 +7,7 @@ from photoguard_eval.analysis.values import Value
 from photoguard_eval.errors import ConfigurationError
 from photoguard_eval.results.conditions import conditions_of, differing_condition
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult, RowId
+from photoguard_eval.results.rows import ResultRow, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -63,7 +63,7 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> tuple[Differen
     )
 
 
-def _difference(result: EvaluationResult, metric: MetricInfo, was: MethodResult, now: MethodResult) -> Difference:
+def _difference(result: EvaluationResult, metric: MetricInfo, was: ResultRow, now: ResultRow) -> Difference:
     first, second = was.metrics[metric.name].mean, now.metrics[metric.name].mean
     change, error = paired_change(result, metric.name, now, was) or (second - first, None)
     return Difference(id=now.id, metric=metric.name, first=first, second=second, change=change, error=error)

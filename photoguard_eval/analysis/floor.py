@@ -8,7 +8,7 @@ from photoguard_eval.analysis.rows import is_floor
 from photoguard_eval.analysis.statistics import holm, paired_difference, paired_p_value
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult, RowId
+from photoguard_eval.results.rows import ResultRow, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 PROTECTION = "ssim"
@@ -46,8 +46,8 @@ class AgainstNoise(Value):
 def against_noise(
     result: EvaluationResult,
     metrics: Sequence[MetricInfo],
-    rows: Sequence[MethodResult],
-    reroll: MethodResult | None = None,
+    rows: Sequence[ResultRow],
+    reroll: ResultRow | None = None,
 ) -> dict[RowId, AgainstNoise]:
     """Compare rows with random noise.
 
@@ -81,7 +81,7 @@ def against_noise(
     return found
 
 
-def _difference(result: EvaluationResult, row: MethodResult, floor: MethodResult) -> tuple[float, float | None] | None:
+def _difference(result: EvaluationResult, row: ResultRow, floor: ResultRow) -> tuple[float, float | None] | None:
     """Return the mean paired difference of a row's protection to the noise's and its standard error."""
     if any(PROTECTION not in case.scores for shown in (row, floor) for case in shown.cases):
         return None
@@ -96,7 +96,7 @@ def _share(measured: tuple[float, float | None], reference: tuple[float, float |
 
 
 def _beaten(
-    result: EvaluationResult, metrics: Sequence[MetricInfo], floor: MethodResult, others: Sequence[MethodResult]
+    result: EvaluationResult, metrics: Sequence[MetricInfo], floor: ResultRow, others: Sequence[ResultRow]
 ) -> dict[RowId, tuple[int, int]]:
     """Count for each row by how many of how many metrics it beats the noise; nothing where that cannot be known."""
     images = [case.image_id for case in result.cases]

@@ -22,7 +22,7 @@ from photoguard_eval.analysis.tolerances import can_fail
 from photoguard_eval.errors import BaselineError
 from photoguard_eval.results.conditions import conditions_of, differing_condition
 from photoguard_eval.results.outcomes import GateReport, ThresholdOutcome
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -89,7 +89,7 @@ def check(result: EvaluationResult, path: Path | None = None) -> GateReport:
         failures=result.failures,
         ungated_metrics=tuple(info.label for info in gated_metrics(result) if info.plugin and info.name not in metrics),
         ungated_attacks=tuple(
-            name for name in dict.fromkeys(row_name(row.id) for row in result.methods) if name not in attacks
+            name for name in dict.fromkeys(row_name(row.id) for row in result.attack_rows) if name not in attacks
         ),
     )
 
@@ -178,7 +178,7 @@ def _check_thresholds(baseline: Baseline, result: EvaluationResult, path: Path) 
             )
 
 
-def _compare(entry: Threshold, row: MethodResult) -> ThresholdOutcome:
+def _compare(entry: Threshold, row: ResultRow) -> ThresholdOutcome:
     """Compare by case where the baseline has the cases' scores, the means otherwise."""
     measured = row.metrics[entry.metric].mean
     changes = [

@@ -9,7 +9,7 @@ from photoguard_eval.analysis.rows import attack_rows, by_budget, paired_change
 from photoguard_eval.analysis.statistics import concordance, ranks
 from photoguard_eval.analysis.values import Value
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import Budget, MethodResult, Purification, RowId
+from photoguard_eval.results.rows import Budget, Purification, ResultRow, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -80,7 +80,7 @@ def rank(result: EvaluationResult, editor: str) -> tuple[Ranking, ...]:
     )
 
 
-def _ranking(result: EvaluationResult, editor: str, budget: Budget, rows: Sequence[MethodResult]) -> Ranking:
+def _ranking(result: EvaluationResult, editor: str, budget: Budget, rows: Sequence[ResultRow]) -> Ranking:
     metrics = [metric for metric in result.metrics if metric.ranked and _tells_apart(result, metric, rows)]
     by_metric = [ranks([_similarity(row, metric) for row in rows]) for metric in metrics]
     # Without a metric that tells the rows apart all of them are in the middle.
@@ -108,20 +108,20 @@ def _ranking(result: EvaluationResult, editor: str, budget: Budget, rows: Sequen
     )
 
 
-def _tells_apart(result: EvaluationResult, metric: MetricInfo, rows: Sequence[MethodResult]) -> bool:
+def _tells_apart(result: EvaluationResult, metric: MetricInfo, rows: Sequence[ResultRow]) -> bool:
     if metric.settled_from > len(result.cases) or any(metric.name not in row.metrics for row in rows):
         return False
     return len({row.metrics[metric.name].mean for row in rows}) > 1
 
 
-def _similarity(row: MethodResult, metric: MetricInfo) -> float:
+def _similarity(row: ResultRow, metric: MetricInfo) -> float:
     """Return a mean so that a smaller one is a better protection."""
     mean = row.metrics[metric.name].mean
     return mean if metric.higher_is_more_similar else -mean
 
 
 def _with_doubt(
-    result: EvaluationResult, metric: MetricInfo, rows: Sequence[MethodResult], own: Sequence[float]
+    result: EvaluationResult, metric: MetricInfo, rows: Sequence[ResultRow], own: Sequence[float]
 ) -> list[Rank]:
     first = rows[min(range(len(rows)), key=own.__getitem__)]
     return [
@@ -130,7 +130,7 @@ def _with_doubt(
     ]
 
 
-def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, row: MethodResult, first: MethodResult) -> bool:
+def _is_clearly_worse(result: EvaluationResult, metric: MetricInfo, row: ResultRow, first: ResultRow) -> bool:
     """Tell whether a row lies behind the first by more than chance; of a set metric nothing says otherwise."""
     measured = paired_change(result, metric.name, row, first)
     if measured is None:

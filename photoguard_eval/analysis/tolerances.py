@@ -11,7 +11,7 @@ from typing import Literal
 from photoguard_eval.analysis.rows import is_floor
 from photoguard_eval.analysis.statistics import SET_METRIC_FLOOR, SET_METRIC_SHARE, set_metric_uncertainty
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 
 CASE_TOLERANCE = 0.005
 """How far the mean over the cases may move to the worse side, of the metric's scale (`Metric.scale`).
@@ -39,7 +39,7 @@ REASONS: dict[Rule, str] = {
 """Why a tolerance is what it is, for reports."""
 
 
-def tolerance_of(metric: MetricInfo, scale: float, row: MethodResult, value: float) -> tuple[Rule, float, Side]:
+def tolerance_of(metric: MetricInfo, scale: float, row: ResultRow, value: float) -> tuple[Rule, float, Side]:
     """Return the rule for a metric of a row, how far the value may move by it, and to which side it gets worse.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from photoguard_eval.analysis.floor import PROTECTION
 from photoguard_eval.analysis.rows import attack_rows, by_attack, is_floor, levels_of
 from photoguard_eval.analysis.values import Value
-from photoguard_eval.results.rows import MethodResult, RowId
+from photoguard_eval.results.rows import ResultRow, RowId
 from photoguard_eval.results.schema import EvaluationResult
 
 IMPERCEPTIBILITY = f"immunized_{PROTECTION}"
@@ -74,7 +74,7 @@ def tradeoff(result: EvaluationResult, editor: str) -> Tradeoff:
     )
 
 
-def _point(row: MethodResult) -> Point:
+def _point(row: ResultRow) -> Point:
     return Point(
         id=row.id,
         levels=levels_of(row),

@@ -32,7 +32,7 @@ from photoguard_eval.pipeline.progress import Progress
 from photoguard_eval.pipeline.rows import Row
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.results.outcomes import GateReport
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 
@@ -77,7 +77,7 @@ class BenchRun:
     @property
     def attacks(self) -> tuple[str, ...]:
         """What the rows of attacks are called, see `row_name`; none if the options are refused."""
-        return tuple(dict.fromkeys(row_name(row.id) for row in self.plan.methods)) if self._is_planned() else ()
+        return tuple(dict.fromkeys(row_name(row.id) for row in self.plan.attack_rows)) if self._is_planned() else ()
 
     @property
     def editors(self) -> tuple[str, ...]:
@@ -91,12 +91,12 @@ class BenchRun:
             attack: One of `attacks`.
             editor: One of `editors`.
         """
-        return next(row for row in self.plan.methods if (row_name(row.id), row.editor) == (attack, editor))
+        return next(row for row in self.plan.attack_rows if (row_name(row.id), row.editor) == (attack, editor))
 
-    def row(self, attack: str, editor: str) -> MethodResult | None:
+    def row(self, attack: str, editor: str) -> ResultRow | None:
         """Return the same row of the result; None if the attack was stopped."""
         wanted = self.planned(attack, editor).id
-        return next((row for row in self.result.methods if row.id == wanted), None)
+        return next((row for row in self.result.attack_rows if row.id == wanted), None)
 
     def why_stopped(self, attack: str, editor: str) -> str | None:
         """Return why a row of the plan is not in the result; None if it is."""

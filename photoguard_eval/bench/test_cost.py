@@ -52,10 +52,10 @@ def test_gradient_evaluations_are_counted(bench_run: BenchRun, attack: str, edit
 
     In float16 a gradient that overflows is taken again at a smaller scale of the loss; these are counted too.
     """
-    method = bench_run.row(attack, editor)
+    row = bench_run.row(attack, editor)
     plugin = bench_run.planned(attack, editor).attack
     declared = plugin.instance.gradient_evaluations if plugin else None
-    if method is None or method.cost is None or not declared:
+    if row is None or row.cost is None or not declared:
         pytest.skip("not an attack of a known number of gradients")
-    counted = method.cost.gradient_evaluations
+    counted = row.cost.gradient_evaluations
     assert counted >= declared if bench_run.plan.request.dtype == "float16" else counted == pytest.approx(declared)

@@ -14,13 +14,13 @@ def test_saved_files_keep_the_budget(bench_run: BenchRun, attack: str, editor: s
     stopped = bench_run.why_stopped(attack, editor)
     if stopped is not None:
         pytest.fail(stopped, pytrace=False)
-    method = bench_run.row(attack, editor)
-    assert method is not None, f"the result has no row of {attack} under {editor}"
-    assert method.attack is not None
-    threat_model = method.attack.threat_model
+    row = bench_run.row(attack, editor)
+    assert row is not None, f"the result has no row of {attack} under {editor}"
+    assert row.attack is not None
+    threat_model = row.attack.threat_model
     allowed = threat_model.epsilon * LEVELS + 1e-3
     norm = NORMS[threat_model.norm]
-    over = {case.case_id: size for case in method.cases if (size := norm.size(case)) > allowed}
+    over = {case.case_id: size for case in row.cases if (size := norm.size(case)) > allowed}
     assert not over, f"{attack} exceeds {allowed:.3f} levels: {over}"
 
 

@@ -47,7 +47,7 @@ class CaseScores(Facts):
     """A metric's values.
 
     Attributes:
-        values: One for each case of a method.
+        values: One for each case of a row.
     """
 
     values: list[Number]

@@ -27,7 +27,7 @@ from photoguard_eval.results.facts import (
     Provenance,
     ThreatModelInfo,
 )
-from photoguard_eval.results.rows import OWN_SEEDS, REROLL, CaseResult, Cost, MethodResult, Summary
+from photoguard_eval.results.rows import OWN_SEEDS, REROLL, CaseResult, Cost, ResultRow, Summary
 from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.summaries import summarize
 from photoguard_eval.version import __version__
@@ -85,7 +85,7 @@ class Assembly:
             provenance=provenance,
         )
 
-    def score(self, scorer: Scorer, row: Row) -> MethodResult:
+    def score(self, scorer: Scorer, row: Row) -> ResultRow:
         """Score the edits of a row.
 
         Args:
@@ -108,7 +108,7 @@ class Assembly:
             _case_result(task, facts.get(task.immunized), scores)
             for task, scores in zip(row.edits, by_case, strict=True)
         )
-        return MethodResult(
+        return ResultRow(
             attack=_attack_info(row.attack, row.immunize[0].inputs.threat_model) if row.attack else None,
             purification=row.id.purification,
             editor=row.editor,

@@ -237,7 +237,7 @@ def _shortened(plan: Plan, steps: int) -> Plan:
         editors={name: replace(planned, settings=settings_of(name)) for name, planned in plan.editors.items()},
         originals=tuple(cut_short(row) for row in plan.originals),
         rerolls=tuple(cut_short(row) for row in plan.rerolls),
-        methods=tuple(cut_short(row) for row in plan.methods),
+        attack_rows=tuple(cut_short(row) for row in plan.attack_rows),
     )
 
 

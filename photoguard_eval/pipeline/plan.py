@@ -55,7 +55,7 @@ class Plan:
         session: What whoever computes must know.
         originals: Edits of the original images, one row per editor and purifier.
         rerolls: Edits of the original images with another seed, one row per editor.
-        methods: One row per attack, editor and purifier.
+        attack_rows: One row per attack, editor and purifier.
         extractor: Computes the features of the distribution metrics.
         clip: Embeds images and prompts for the prompt metric.
         id: Hash over all keys.
@@ -71,7 +71,7 @@ class Plan:
     session: Session
     originals: tuple[Row, ...]
     rerolls: tuple[Row, ...]
-    methods: tuple[Row, ...]
+    attack_rows: tuple[Row, ...]
     extractor: FeatureExtractor
     clip: TextImageModel
     id: str
@@ -96,12 +96,12 @@ class Plan:
     @property
     def rows(self) -> tuple[Row, ...]:
         """All rows, those of unprotected images first."""
-        return (*self.originals, *self.rerolls, *self.methods)
+        return (*self.originals, *self.rerolls, *self.attack_rows)
 
     @property
     def matchups(self) -> list[tuple[str, str]]:
         """Labels of attacks, each with an editor that it works against."""
-        return list(dict.fromkeys((row.label, row.editor) for row in self.methods))
+        return list(dict.fromkeys((row.label, row.editor) for row in self.attack_rows))
 
     @property
     def sizes(self) -> set[tuple[int, int]]:
@@ -136,14 +136,14 @@ def build_plan(request: EvaluationRequest) -> Plan:
     at_budgets = _at_budgets([planned.plugin for planned in planned_attacks], request.balls)
     context = _Context(request, model, editors)
     originals = [context.original(editor, cases, planned.seeds.seed) for editor, planned in editors.items()]
-    methods = [
+    attack_rows = [
         context.row(attack, budget, editor, cases) for editor in editors for (_, budget), attack in at_budgets.items()
     ]
     rerolls = tuple(context.reroll(editor, cases) for editor in editors)
     purifiers = plan_purifiers(request.purifiers)
-    for rows in (originals, methods):
+    for rows in (originals, attack_rows):
         rows += [purified(row, planned.plugin, request.seed) for planned in purifiers for row in rows]
-    keys = [edit.key for method in (*originals, *rerolls, *methods) for edit in method.edits]
+    keys = [edit.key for row in (*originals, *rerolls, *attack_rows) for edit in row.edits]
     extractor = select_extractor(request.extractor, _is_embedded(model))
     clip = select_clip(request.clip, _is_embedded(model))
     names = [preset.name, model.name, dataset.name, extractor.identity, clip.identity]
@@ -158,7 +158,7 @@ def build_plan(request: EvaluationRequest) -> Plan:
         _session(request, preset, planned_attacks, purifiers),
         tuple(originals),
         rerolls,
-        tuple(methods),
+        tuple(attack_rows),
         extractor,
         clip,
         sha256_of_json([names, keys]),

@@ -10,7 +10,7 @@ from photoguard_eval.analysis.rows import with_largest_budgets, with_references
 from photoguard_eval.reports.figures import DOTS_PER_INCH, INK
 from photoguard_eval.reports.naming import row_titles, short_title
 from photoguard_eval.reports.pictures import ReportImages, decode
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ HEADING_LETTERS = 14
 FONT_SIZE = 7
 
 
-def sheet_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+def sheet_rows(result: EvaluationResult, editor: str) -> tuple[ResultRow, ...]:
     """Return what a sheet shows of an editor: no immunization and the re-roll first, then every attack."""
     rows = with_references(result, editor)
     return with_largest_budgets(rows) if len(rows) > MOST_ROWS else rows
@@ -88,7 +88,7 @@ def contact_sheet(result: EvaluationResult, editor: str, images: ReportImages) -
 
 
 def _pictures(
-    result: EvaluationResult, row: MethodResult, cases: Sequence[int], images: ReportImages
+    result: EvaluationResult, row: ResultRow, cases: Sequence[int], images: ReportImages
 ) -> Iterator[np.ndarray]:
     import numpy as np
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from photoguard_eval.analysis.rows import with_references
 from photoguard_eval.reports.naming import editor_text, row_titles, short_title
-from photoguard_eval.results.rows import MethodResult, Summary
+from photoguard_eval.results.rows import ResultRow, Summary
 from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ HEADROOM = 1.12
 """Height of the axis over the tallest error bar, so that values can stand above it."""
 
 
-def figure_rows(result: EvaluationResult, editor: str) -> tuple[MethodResult, ...]:
+def figure_rows(result: EvaluationResult, editor: str) -> tuple[ResultRow, ...]:
     """Return what the figure shows of an editor: no immunization and the re-roll first, then every attack."""
     return tuple(row for row in with_references(result, editor) if PROMPT_METRIC in row.metrics)
 
@@ -127,7 +127,7 @@ def _limits(result: EvaluationResult) -> tuple[float, float]:
     return min(0.0, *ends) * HEADROOM, max(0.0, *ends) * HEADROOM
 
 
-def _colours(rows: Sequence[MethodResult]) -> list[str]:
+def _colours(rows: Sequence[ResultRow]) -> list[str]:
     """Give unprotected images a gray, and each attack the next colour."""
     attacks = itertools.cycle(COLOURS[1:])
     return [next(attacks) if row.attack else REROLL_COLOUR if row.rerolled else COLOURS[0] for row in rows]

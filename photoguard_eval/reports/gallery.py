@@ -17,7 +17,7 @@ from photoguard_eval.reports.naming import (
 )
 from photoguard_eval.reports.pictures import PERTURBATION_FACTOR, ReportImages, embed, embed_perturbation
 from photoguard_eval.results.facts import CaseInfo
-from photoguard_eval.results.rows import CaseResult, MethodResult
+from photoguard_eval.results.rows import CaseResult, ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 MOST_PICTURES = 1000
@@ -36,22 +36,22 @@ def make_gallery(result: EvaluationResult, editor: str, images: ReportImages) ->
     by_image: dict[str, list[int]] = {}
     for index, case in enumerate(result.cases):
         by_image.setdefault(case.image_id, []).append(index)
-    methods = every = attack_rows(result, editor)
+    rows = every = attack_rows(result, editor)
     left_out = []
     references = 1 if result.reroll(editor) is None else 2
-    if _count_pictures(by_image.values(), references + len(methods)) > MOST_PICTURES:
-        methods = with_largest_budgets(every)
-        if len(methods) < len(every):
-            left_out.append(f"Of {len(every)} rows {len(methods)} are shown: each attack with its largest budget.")
+    if _count_pictures(by_image.values(), references + len(rows)) > MOST_PICTURES:
+        rows = with_largest_budgets(every)
+        if len(rows) < len(every):
+            left_out.append(f"Of {len(every)} rows {len(rows)} are shown: each attack with its largest budget.")
     shown = dict(by_image)
-    while len(shown) > 1 and _count_pictures(shown.values(), references + len(methods)) > MOST_PICTURES:
+    while len(shown) > 1 and _count_pictures(shown.values(), references + len(rows)) > MOST_PICTURES:
         shown.popitem()
     if len(shown) < len(by_image):
         left_out.append(
             f"Of {len(by_image)} images the first {len(shown)} are shown. A run with fewer attacks and the same store "
             "shows more, and computes nothing again."
         )
-    curator = _Curator(result, editor, methods, images)
+    curator = _Curator(result, editor, rows, images)
     views = tuple(ImageView(name, tuple(curator.lineups(indices))) for name, indices in shown.items())
     return Gallery(editor_text(editor).title, (*curator.references, *curator.titles), views, tuple(left_out))
 
@@ -64,17 +64,15 @@ def _count_pictures(groups: Iterable[Sequence[int]], columns: int) -> int:
 class _Curator:
     """Makes the rows of pictures of one editor; cases are given by their place in the result."""
 
-    def __init__(
-        self, result: EvaluationResult, editor: str, methods: Sequence[MethodResult], images: ReportImages
-    ) -> None:
+    def __init__(self, result: EvaluationResult, editor: str, rows: Sequence[ResultRow], images: ReportImages) -> None:
         self._result = result
         self._editor = editor
         self._images = images
         self._original = result.original(editor)
         self._reroll = result.reroll(editor)
-        self._methods = methods
+        self._rows = rows
         self.references = (NO_IMMUNIZATION,) if self._reroll is None else (NO_IMMUNIZATION, REROLL_TITLE)
-        self.titles = tuple(short_title(title) for title in row_titles(self._methods))
+        self.titles = tuple(short_title(title) for title in row_titles(self._rows))
 
     def lineups(self, indices: Sequence[int]) -> Iterator[Lineup]:
         """Make the rows of one image: its immunized versions, then the edit of each prompt."""
@@ -102,17 +100,17 @@ class _Curator:
         return [] if self._reroll is None else [None]
 
     def _groups(self, indices: Sequence[int]) -> list[tuple[int, list[bool]]]:
-        """Return the cases that bring an immunized image that no earlier one showed, and under which methods.
+        """Return the cases that bring an immunized image that no earlier one showed, and under which rows.
 
         That is the first alone, unless an attack sees the prompt and so makes another image for each.
         """
         shown: set[str] = set()
         groups = []
         for index in indices:
-            fresh = [method.cases[index].immunized not in shown for method in self._methods]
+            fresh = [row.cases[index].immunized not in shown for row in self._rows]
             if any(fresh) or index == indices[0]:
                 groups.append((index, fresh))
-            shown.update(method.cases[index].immunized for method in self._methods)
+            shown.update(row.cases[index].immunized for row in self._rows)
         return groups
 
     def _shows_mask(self, first: bool) -> bool:
@@ -123,11 +121,11 @@ class _Curator:
         original = self._images.case_image(case)
         yield Picture(embed(original), f"{case.image_id}, original", ("original",)) if first else None
         yield from self._no_rerolled_image()
-        for title, method, new in zip(self.titles, self._methods, fresh, strict=True):
+        for title, row, new in zip(self.titles, self._rows, fresh, strict=True):
             if not new:
                 yield None
                 continue
-            file = self._images.artifact(method.cases[index].immunized)
+            file = self._images.artifact(row.cases[index].immunized)
             yield Picture(embed(file), f"{case.image_id}, immunized by {title}", ("immunized",))
 
     def _perturbations(self, index: int, fresh: Sequence[bool], first: bool) -> Iterator[Picture | None]:
@@ -136,18 +134,18 @@ class _Curator:
         mask = embed(self._images.case_mask(case)) if self._shows_mask(first) else None
         yield Picture(mask, f"{case.image_id}, mask", ("mask: white is edited",)) if mask else None
         yield from self._no_rerolled_image()
-        for title, method, new in zip(self.titles, self._methods, fresh, strict=True):
+        for title, row, new in zip(self.titles, self._rows, fresh, strict=True):
             if not new:
                 yield None
                 continue
-            row = method.cases[index]
-            facts = (f"at most {row.linf_levels:.0f} levels", f"RMS {row.rms_levels:.1f} levels")
-            added = embed_perturbation(original, self._images.artifact(row.immunized))
+            case_result = row.cases[index]
+            facts = (f"at most {case_result.linf_levels:.0f} levels", f"RMS {case_result.rms_levels:.1f} levels")
+            added = embed_perturbation(original, self._images.artifact(case_result.immunized))
             description = f"{case.image_id}, perturbation by {title}, amplified {PERTURBATION_FACTOR} times"
             yield Picture(added, description, facts)
 
     def _purified(self, index: int, fresh: Sequence[bool], first: bool) -> Iterator[Picture | None]:
-        name, rows = self._result.cases[index].image_id, (self._original, *self._methods)
+        name, rows = self._result.cases[index].image_id, (self._original, *self._rows)
         for title, row, new in zip((NO_IMMUNIZATION, *self.titles), rows, (first, *fresh), strict=True):
             if row is None or not new:
                 yield None
@@ -158,7 +156,7 @@ class _Curator:
     def _edits(self, index: int) -> Iterator[Picture | None]:
         case = self._result.cases[index]
         references = (self._original, self._reroll)[: len(self.references)]
-        rows = [None if method is None else method.cases[index] for method in (*references, *self._methods)]
+        rows = [None if row is None else row.cases[index] for row in (*references, *self._rows)]
         scores = self._scores(rows)
         for title, row, facts in zip((*self.references, *self.titles), rows, scores, strict=True):
             yield None if row is None else self._edit(case, row, title, facts)

@@ -12,7 +12,7 @@ from photoguard_eval.attacks.norms import NORMS
 from photoguard_eval.diffusion import EDITORS
 from photoguard_eval.errors import PhotoguardError
 from photoguard_eval.results.facts import MetricInfo, ThreatModelInfo, budget_levels
-from photoguard_eval.results.rows import Budget, MethodResult, Purification, Summary
+from photoguard_eval.results.rows import Budget, Purification, ResultRow, Summary
 from photoguard_eval.results.schema import EvaluationResult
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def knowledge_text(threat_model: ThreatModel | ThreatModelInfo) -> str:
     return ", ".join(name for name, sees in seen.items() if sees) or "nothing"
 
 
-def reroll_notes(rows: Sequence[MethodResult]) -> list[str]:
+def reroll_notes(rows: Sequence[ResultRow]) -> list[str]:
     """Say what a re-roll is, where there is a row of one."""
     return [NOTE_REROLL] if any(row.rerolled for row in rows) else []
 
@@ -101,7 +101,7 @@ def trusted_notes(result: EvaluationResult) -> list[str]:
     return [NOTE_TRUSTED] if result.provenance.trusted else []
 
 
-def row_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
+def row_titles(rows: Sequence[ResultRow]) -> tuple[str, ...]:
     """Name rows as the paper does; behind a title that occurs twice stands what tells its rows apart.
 
     That is the attack's label, the budget, or both.
@@ -109,12 +109,12 @@ def row_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
     return _told_apart(rows, str)
 
 
-def attack_titles(rows: Sequence[MethodResult]) -> tuple[str, ...]:
+def attack_titles(rows: Sequence[ResultRow]) -> tuple[str, ...]:
     """Name attacks, each given by one of its rows, as `row_titles` does; the size of the budget has no part in it."""
     return _told_apart(rows, _norm_text)
 
 
-def _told_apart(rows: Sequence[MethodResult], budget_words: Callable[[Budget], str]) -> tuple[str, ...]:
+def _told_apart(rows: Sequence[ResultRow], budget_words: Callable[[Budget], str]) -> tuple[str, ...]:
     namesakes: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         namesakes.setdefault(_title(row), []).append(_marks(row, budget_words))
@@ -127,11 +127,11 @@ def _told_apart(rows: Sequence[MethodResult], budget_words: Callable[[Budget], s
     return tuple(titles)
 
 
-def _marks(row: MethodResult, budget_words: Callable[[Budget], str]) -> tuple[str, str]:
+def _marks(row: ResultRow, budget_words: Callable[[Budget], str]) -> tuple[str, str]:
     return row.label, budget_words(row.id.budget) if row.id.budget else ""
 
 
-def _title(row: MethodResult) -> str:
+def _title(row: ResultRow) -> str:
     if row.attack is not None:
         return row.attack.title
     return REROLL_TITLE if row.rerolled else NO_IMMUNIZATION

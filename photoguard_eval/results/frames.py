@@ -6,7 +6,7 @@ import importlib
 from typing import Any, Literal
 
 from photoguard_eval.errors import ConfigurationError
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 FrameLibrary = Literal["pandas", "polars"]
@@ -48,7 +48,7 @@ def frame_of(result: EvaluationResult, library: FrameLibrary = "pandas") -> Any:
     return module.DataFrame(records_of(result))
 
 
-def _records(result: EvaluationResult, row: MethodResult, scored: list[str]) -> list[dict[str, Any]]:
+def _records(result: EvaluationResult, row: ResultRow, scored: list[str]) -> list[dict[str, Any]]:
     axes = {
         "attack": row.label,
         "budget": None if row.id.budget is None else str(row.id.budget),

@@ -174,7 +174,7 @@ def require_once(what: str, names: Sequence[str]) -> None:
         raise ValueError(f"the {what} {doubled[0]} is there twice")
 
 
-class MethodResult(Frozen):
+class ResultRow(Frozen):
     """One row of the board: an attack under an editor, and what else tells it from others.
 
     Attributes:

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from photoguard_eval.results.facts import CaseInfo, DatasetInfo, FailedAttack, MetricInfo, ModelInfo, Provenance
 from photoguard_eval.results.fields import Facts, Frozen, Text
-from photoguard_eval.results.rows import OWN_SEEDS, REROLL, MethodResult, Purification, require_once
+from photoguard_eval.results.rows import OWN_SEEDS, REROLL, Purification, ResultRow, require_once
 
 SCHEMA_VERSION = 2
 
@@ -45,7 +45,7 @@ class EvaluationResult(Frozen):
     changed_settings: tuple[Text, ...] = ()
     metrics: tuple[MetricInfo, ...]
     cases: tuple[CaseInfo, ...]
-    rows: tuple[MethodResult, ...]
+    rows: tuple[ResultRow, ...]
     failures: tuple[FailedAttack, ...] = ()
     provenance: Provenance
 
@@ -67,13 +67,13 @@ class EvaluationResult(Frozen):
             if [case.case_id for case in row.cases] != ids:
                 raise ValueError(f"the cases of {row.id} are not those of the evaluation, in their order")
             self._require_known_metrics(row)
-        for row in self.methods[1:]:
-            others = set(row.metrics) ^ set(self.methods[0].metrics)
+        for row in self.attack_rows[1:]:
+            others = set(row.metrics) ^ set(self.attack_rows[0].metrics)
             if others:
                 raise ValueError(f"some rows of attacks have values of {min(others)}, others have none")
         return self
 
-    def _require_known_metrics(self, row: MethodResult) -> None:
+    def _require_known_metrics(self, row: ResultRow) -> None:
         per_case = {metric.name: metric.kind != "distribution" for metric in self.metrics}
         for metric, summary in row.metrics.items():
             if metric not in per_case:
@@ -81,7 +81,7 @@ class EvaluationResult(Frozen):
             if per_case[metric] != (summary.median is not None):
                 raise ValueError(f"the summary of {metric} of {row.id} is not such as its kind of metric has")
 
-    def select(self, **axes: Any) -> tuple[MethodResult, ...]:
+    def select(self, **axes: Any) -> tuple[ResultRow, ...]:
         """Return the rows that have given values on some axes, in their order.
 
         Args:
@@ -106,29 +106,29 @@ class EvaluationResult(Frozen):
         return self.rows[0].purification if self.rows else None
 
     @property
-    def originals(self) -> tuple[MethodResult, ...]:
+    def originals(self) -> tuple[ResultRow, ...]:
         """The rows of unprotected images, edited with the seeds that the attacks are measured with."""
         return self.select(attack=None, seeds=OWN_SEEDS)
 
     @property
-    def rerolls(self) -> tuple[MethodResult, ...]:
+    def rerolls(self) -> tuple[ResultRow, ...]:
         """The rows of unprotected images that were edited with other seeds; none in results of the first schema."""
         return self.select(attack=None, seeds=REROLL)
 
     @property
-    def methods(self) -> tuple[MethodResult, ...]:
+    def attack_rows(self) -> tuple[ResultRow, ...]:
         """The rows of attacks."""
         return tuple(row for row in self.rows if row.attack is not None)
 
-    def method(self, attack_label: str, editor: str) -> MethodResult | None:
+    def row(self, attack_label: str, editor: str) -> ResultRow | None:
         """Return the first row of an attack under an editor, or None."""
         return next(iter(self.select(attack=attack_label, editor=editor)), None)
 
-    def original(self, editor: str) -> MethodResult | None:
+    def original(self, editor: str) -> ResultRow | None:
         """Return the row of the unprotected images under an editor, the first part's of several, or None."""
         return next((row for row in self.originals if row.editor == editor), None)
 
-    def reroll(self, editor: str) -> MethodResult | None:
+    def reroll(self, editor: str) -> ResultRow | None:
         """Return the row of the unprotected images that were edited with another seed, or None."""
         return next((row for row in self.rerolls if row.editor == editor), None)
 
@@ -136,9 +136,9 @@ class EvaluationResult(Frozen):
         """Return a result with other rows or fields; nothing of it is checked again.
 
         Args:
-            **changes: Fields by name; besides `originals`, `rerolls` and `methods`, which replace these rows.
+            **changes: Fields by name; besides `originals`, `rerolls` and `attack_rows`, which replace these rows.
         """
-        groups = ("originals", "rerolls", "methods")
+        groups = ("originals", "rerolls", "attack_rows")
         if any(group in changes for group in groups):
             rows = [row for group in groups for row in changes.pop(group, getattr(self, group))]
             changes["rows"] = tuple(rows)
@@ -154,7 +154,7 @@ def without_pictures(result: EvaluationResult) -> EvaluationResult:
     return result.model_copy(update={"rows": _without_keys(result.rows)})
 
 
-def _without_keys(rows: tuple[MethodResult, ...]) -> tuple[MethodResult, ...]:
+def _without_keys(rows: tuple[ResultRow, ...]) -> tuple[ResultRow, ...]:
     return tuple(
         row.model_copy(
             update={

@@ -51,7 +51,7 @@ class _Names:
 
 def _given_paths(result: EvaluationResult) -> set[str]:
     """Return the arguments of attacks that are paths from the root, a home folder or a drive."""
-    arguments = (value for row in result.methods if row.attack for value in row.attack.arguments.values())
+    arguments = (value for row in result.attack_rows if row.attack for value in row.attack.arguments.values())
     return {value for value in arguments if isinstance(value, str) and re.match(r"~?/[^/]|[A-Za-z]:\\", value)}
 
 

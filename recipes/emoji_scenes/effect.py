@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import bootstrap
 from tabulate import tabulate
 
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 METRICS = ("ssim", "psnr", "vifp", "fsim", "region_ssim", "region_psnr", "clip_similarity")
@@ -22,18 +22,18 @@ def describe_effect(result: EvaluationResult) -> str:
     """Return a table: a row for each attack and editor, each metric's mean with its 95 % interval."""
     image_of = {case.id: case.image_id for case in result.cases}
     rows = []
-    for method in result.rows:
-        cells = [_cell(method, metric, image_of) for metric in METRICS]
-        rows.append([method.editor, method.label, *cells])
+    for row in result.rows:
+        cells = [_cell(row, metric, image_of) for metric in METRICS]
+        rows.append([row.editor, row.label, *cells])
     header = f"{result.model.name}, {result.dataset.name}, {result.preset}, n = {len(result.cases)}"
     return f"{header}\n{tabulate(rows, headers=['editor', 'row', *METRICS])}"
 
 
-def _cell(method: MethodResult, metric: str, image_of: dict[str, str]) -> str:
-    if any(metric not in case.scores for case in method.cases):
+def _cell(row: ResultRow, metric: str, image_of: dict[str, str]) -> str:
+    if any(metric not in case.scores for case in row.cases):
         return ""
     by_image = defaultdict(list)
-    for case in method.cases:
+    for case in row.cases:
         by_image[image_of[case.case_id]].append(case.scores[metric])
     mean, low, high = mean_and_interval([fmean(scores) for scores in by_image.values()])
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]"

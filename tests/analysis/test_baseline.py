@@ -40,7 +40,7 @@ def test_it_holds_the_score_of_every_case_on_one_line_for_each_threshold(result,
     lines = (tmp_path / "baseline.json").read_text(encoding="utf-8").splitlines()
     (line,) = (line for line in lines if '"encoder","editor":"inpaint","metric":"ssim"' in line)
     entry = json.loads(line.strip().rstrip(","))
-    scores = [case.scores["ssim"] for case in result.method("encoder", "inpaint").cases]
+    scores = [case.scores["ssim"] for case in result.row("encoder", "inpaint").cases]
     assert entry["scores"] == [round(score, 6) for score in scores]
     assert not any('"metric":"fid"' in line and "scores" in line for line in lines)
     assert sum('"dog-in-a-meadow-0"' in line for line in lines) == 1, "ids stand once"
@@ -116,8 +116,8 @@ def test_means_that_an_earlier_version_recorded_are_compared_with_its_tolerance(
 def test_blessing_over_it_keeps_no_row_whose_seeds_nobody_knows(result, tmp_path):
     path = tmp_path / "baseline.json"
     path.write_text(json.dumps(schema_1(result, 0.05)))
-    only_noise = tuple(method for method in result.methods if method.attack.name == "noise")
-    changes = bless(result.replaced(methods=only_noise), path).changes
+    only_noise = tuple(method for method in result.attack_rows if method.attack.name == "noise")
+    changes = bless(result.replaced(attack_rows=only_noise), path).changes
     assert any(line.startswith("encoder / inpaint / ssim: ") and line.endswith("→ none") for line in changes)
     assert {entry.attack for entry in read_baseline(path).thresholds} == {"original", "re-roll", "noise"}
 
@@ -176,10 +176,10 @@ def test_names_that_are_no_utf_8_are_escaped(result, tmp_path, monkeypatch):
     """As those of a folder or file whose name is in another encoding."""
     monkeypatch.setattr(resources, "baselines_folder", lambda: tmp_path)
     odd = os.fsdecode(b"mod\xe8le")
-    attack = result.methods[1].attack.model_copy(update={"label": odd})
-    methods = [method.model_copy(update={"attack": attack}) for method in result.methods[1:2]]
+    attack = result.attack_rows[1].attack.model_copy(update={"label": odd})
+    methods = [method.model_copy(update={"attack": attack}) for method in result.attack_rows[1:2]]
     model, dataset = (part.model_copy(update={"name": odd}) for part in (result.model, result.dataset))
-    named = result.replaced(model=model, dataset=dataset, methods=tuple(methods))
+    named = result.replaced(model=model, dataset=dataset, attack_rows=tuple(methods))
     blessing = bless(named)
     blessing.path.read_text(encoding="utf-8")
     assert blessing.path.name == "mod_le-mod_le-smoke.json"

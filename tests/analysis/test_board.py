@@ -12,11 +12,11 @@ LATER = "2030-02-01T00:00:00+00:00"
 
 def of_mine(result, **changes):
     """A later run of one attack of another name, under the editor inpaint."""
-    row = result.method("diffusion", "inpaint")
+    row = result.row("diffusion", "inpaint")
     attack = row.attack.model_copy(update={"name": "mine", "label": "mine", "title": "Mine"})
     provenance = result.provenance.model_copy(update={"started": LATER})
     mine = row.model_copy(update={"attack": attack})
-    return result.replaced(**{"methods": (mine,), "provenance": provenance, **changes})
+    return result.replaced(**{"attack_rows": (mine,), "provenance": provenance, **changes})
 
 
 def differs(result, other):

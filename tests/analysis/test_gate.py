@@ -137,7 +137,7 @@ def test_a_change_within_the_tolerance_passes(result, baseline):
 
 def test_margins_have_the_direction_of_the_claim(result):
     claims = {claim.id: claim for claim in evaluate_claims(result)}
-    rows = {method.attack.name: method.metrics for method in result.methods if method.editor == "img2img"}
+    rows = {method.attack.name: method.metrics for method in result.attack_rows if method.editor == "img2img"}
     higher = claims["encoder-beats-noise/ssim/img2img"]
     assert higher.margin == pytest.approx(rows["noise"]["ssim"].mean - rows["encoder"]["ssim"].mean)
     lower = claims["encoder-beats-noise/gmsd/img2img"]
@@ -151,7 +151,7 @@ def test_similarity_to_the_prompt_is_compared_with_seeds_that_no_search_has_chos
     (claim,) = (claim for claim in evaluate_claims(result) if claim.id == name)
     reroll, original, diffusion = (
         row.metrics["clip_similarity"].mean
-        for row in (result.reroll("img2img"), result.original("img2img"), result.method("diffusion", "img2img"))
+        for row in (result.reroll("img2img"), result.original("img2img"), result.row("diffusion", "img2img"))
     )
     assert claim.margin == pytest.approx(reroll - diffusion)
     assert abs(reroll - original) > 1e-4
@@ -264,7 +264,7 @@ def test_attacks_are_compared_at_one_budget(result):
     smaller = with_epsilon(result, ["noise", "encoder", "diffusion"], 0.01)
     assert {claim.id for claim in evaluate_claims(smaller)} == everything
     # Of two rows of an attack the one with the partner's budget counts.
-    both = result.replaced(methods=(*with_epsilon(result, ["noise"], 0.01).methods[:2], *result.methods))
+    both = result.replaced(attack_rows=(*with_epsilon(result, ["noise"], 0.01).attack_rows[:2], *result.attack_rows))
     assert [claim.margin for claim in evaluate_claims(both)] == [claim.margin for claim in evaluate_claims(result)]
 
 
@@ -312,14 +312,18 @@ def test_blessing_says_what_changed(result, baseline):
 
 
 def test_blessing_some_attacks_keeps_the_rows_of_the_others(result, baseline):
-    only_noise = result.replaced(methods=tuple(method for method in result.methods if method.attack.name == "noise"))
+    only_noise = result.replaced(
+        attack_rows=tuple(method for method in result.attack_rows if method.attack.name == "noise")
+    )
     assert bless(only_noise, baseline).changes == ()
     assert check(result, baseline).passed
     assert {entry.attack for entry in read_baseline(baseline).thresholds} >= {"noise", "encoder", "original"}
 
 
 def test_an_attack_that_the_baseline_does_not_know_is_not_compared(result, tmp_path):
-    only_noise = result.replaced(methods=tuple(method for method in result.methods if method.attack.name == "noise"))
+    only_noise = result.replaced(
+        attack_rows=tuple(method for method in result.attack_rows if method.attack.name == "noise")
+    )
     bless(only_noise, tmp_path / "baseline.json")
     report = check(result, tmp_path / "baseline.json")
     assert {outcome.attack for outcome in report.thresholds} == {"original", "re-roll", "noise"}
@@ -394,7 +398,7 @@ def test_a_claim_on_the_edge_is_not_recorded_as_held(result):
         assert recorded[name] == (claim.margin > claim.uncertainty)
     assert any(recorded.values())
     fid = claims["encoder-beats-noise/fid/img2img"]
-    values = [result.method(attack, "img2img").metrics["fid"].mean for attack in ("noise", "encoder")]
+    values = [result.row(attack, "img2img").metrics["fid"].mean for attack in ("noise", "encoder")]
     assert fid.standard_error is None
     assert fid.uncertainty == pytest.approx(sum(max(0.1 * value, 0.02) for value in values))
     assert (
@@ -453,7 +457,7 @@ def test_tolerances_are_shares_of_the_metric_s_scale(result, attack, share, side
     for name, scale in (("ssim", 1), ("psnr", METRICS.find("psnr").scale), ("clip_similarity", 1)):
         assert found[name] == (pytest.approx(share * scale), side)
     assert METRICS.find("psnr").scale == METRICS.find("region_psnr").scale > 1
-    assert found["fid"][0] == pytest.approx(0.1 * result.method(attack, "img2img").metrics["fid"].mean, abs=0.02)
+    assert found["fid"][0] == pytest.approx(0.1 * result.row(attack, "img2img").metrics["fid"].mean, abs=0.02)
 
 
 def test_edits_of_originals_with_another_seed_are_a_floor(result, baseline):
@@ -545,7 +549,7 @@ def test_a_run_that_cannot_be_compared_is_shown_all_the_same(result, monkeypatch
 def test_rows_of_one_attack_at_two_budgets_are_gated_each_by_its_own(result, tmp_path):
     """What was recorded at the paper's budget says nothing of a smaller one, which weakens every attack."""
     smaller = with_epsilon(result, ["noise", "encoder", "diffusion"], 0.01)
-    both = result.replaced(methods=(*result.methods, *smaller.methods))
+    both = result.replaced(attack_rows=(*result.attack_rows, *smaller.attack_rows))
     path = tmp_path / "baseline.json"
     bless(result, path)
     report = check(both, path)

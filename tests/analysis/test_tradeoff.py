@@ -7,9 +7,9 @@ from tests.reports.test_tradeoff import at_budget
 
 def budgets_of_the_encoder():
     plain = make_result()
-    noise, encoder = (plain.method(name, "inpaint") for name in ("noise", "encoder"))
+    noise, encoder = (plain.row(name, "inpaint") for name in ("noise", "encoder"))
     rows = (noise, at_budget(encoder, 8, 0.5, 0.7), at_budget(encoder, 4, 0.9, 0.95), encoder)
-    return plain.replaced(methods=rows, editors=("inpaint",))
+    return plain.replaced(attack_rows=rows, editors=("inpaint",))
 
 
 def test_rows_that_differ_in_the_budget_alone_are_one_family():
@@ -19,7 +19,7 @@ def test_rows_that_differ_in_the_budget_alone_are_one_family():
     assert not encoder.is_floor
     assert [point.levels for point in encoder.points] == [4, 8, 16]
     assert encoder.points[0] == Point(
-        id=budgets_of_the_encoder().methods[2].id, levels=4, protection=0.9, imperceptibility=0.95
+        id=budgets_of_the_encoder().attack_rows[2].id, levels=4, protection=0.9, imperceptibility=0.95
     )
     assert found.reroll is None
 
@@ -32,5 +32,5 @@ def test_a_re_roll_is_no_family():
 
 def test_rows_without_the_measures_are_left_out():
     result = make_result()
-    bare = tuple(row.model_copy(update={"metrics": {}}) for row in result.methods)
-    assert tradeoff(result.replaced(methods=bare), "inpaint").families == ()
+    bare = tuple(row.model_copy(update={"metrics": {}}) for row in result.attack_rows)
+    assert tradeoff(result.replaced(attack_rows=bare), "inpaint").families == ()

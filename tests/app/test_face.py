@@ -64,7 +64,7 @@ def test_a_frame_has_a_line_for_each_case_of_each_row(result, library):
         for line in lines
         if (line["attack"], line["editor"]) == ("encoder,steps=4", "inpaint") and line["case"] == "dog-in-a-meadow-0"
     ]
-    row = result.values.method("encoder,steps=4", "inpaint")
+    row = result.values.row("encoder,steps=4", "inpaint")
     assert line["ssim"] == row.cases[0].scores["ssim"]
     assert (line["budget"], line["prompt"]) == ("16/255", result.values.cases[0].prompt)
     assert {metric.name for metric in result.values.metrics if metric.kind != "distribution"} <= set(line)
@@ -109,16 +109,16 @@ def test_results_are_compared_row_by_row(result):
     same = result.compare(result)
     assert {difference.change for difference in same} == {0.0}
     assert {difference.id for difference in same} == {row.id for row in result.values.rows}
-    row = result.values.method("noise", "inpaint")
+    row = result.values.row("noise", "inpaint")
     cases = tuple(case.model_copy(update={"scores": {**case.scores, "ssim": 0.5}}) for case in row.cases)
     mean = row.metrics["ssim"].model_copy(update={"mean": 0.5})
     changed = row.model_copy(update={"cases": cases, "metrics": {**row.metrics, "ssim": mean}})
-    other = photoguard_eval.Result(result.values.replaced(methods=(changed,)), result.images)
+    other = photoguard_eval.Result(result.values.replaced(attack_rows=(changed,)), result.images)
     found = {(each.id.label, each.metric): each for each in result.compare(other) if each.id.editor == "inpaint"}
     assert {label for label, _ in found} == {"original", "re-roll", "noise"}
     assert found["noise", "ssim"].change == pytest.approx(0.5 - row.metrics["ssim"].mean)
     assert found["noise", "psnr"].change == 0
-    bare = photoguard_eval.Result(result.values.replaced(originals=(), rerolls=(), methods=()), result.images)
+    bare = photoguard_eval.Result(result.values.replaced(originals=(), rerolls=(), attack_rows=()), result.images)
     with pytest.raises(ConfigurationError, match="have no row in common"):
         result.compare(bare)
     seed = result.values.provenance.model_copy(update={"seed": 7})
@@ -143,7 +143,7 @@ def test_a_class_that_was_typed_in_a_notebook_runs_in_a_process_of_its_own(make_
         name = "typed"
 
     plan = build_plan(make_request(attacks=(Typed(level=3),), threads=1))
-    work = immunize_step.gather([plan.methods[0].immunize[0].inputs], 1)
+    work = immunize_step.gather([plan.attack_rows[0].immunize[0].inputs], 1)
     isolation = Isolation(plan.session, "typed,level=3.0")
     try:
         images, _, _ = isolation.perturb(work)

@@ -193,8 +193,8 @@ def test_no_row_is_changed_by_an_attack_that_changes_everything(finished, make_r
     assert "'saboteur' changed" in failure.error
     alone = finished[1]
     assert alone.failures == ()
-    for method in result.methods:
-        assert method.metrics == alone.method(method.attack.label, method.editor).metrics
+    for method in result.attack_rows:
+        assert method.metrics == alone.row(method.attack.label, method.editor).metrics
     assert [row.metrics for row in result.originals] == [row.metrics for row in alone.originals]
 
 

@@ -46,9 +46,9 @@ def test_a_budget_that_an_attack_cannot_keep_is_refused_before_any_work(inputs_o
 
 def test_attacks_run_at_every_budget_and_one_that_has_its_own_at_that_alone(make_request):
     plan = build_plan(make_request(attacks=("noise", "encoder,budget=2/255"), budgets=("8/255", "l2:4/255", "8/255")))
-    rows = [(row.label, str(row.id.budget)) for row in plan.methods if row.editor == "inpaint"]
+    rows = [(row.label, str(row.id.budget)) for row in plan.attack_rows if row.editor == "inpaint"]
     assert rows == [("noise", "8/255"), ("encoder,budget=2/255", "2/255"), ("noise", "l2 4/255")]
-    assert len({task.key for row in plan.methods for task in row.immunize}) == 2 * len(plan.methods)
+    assert len({task.key for row in plan.attack_rows for task in row.immunize}) == 2 * len(plan.attack_rows)
 
 
 def test_budgets_that_differ_by_rounding_are_refused(make_request):

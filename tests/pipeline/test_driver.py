@@ -128,7 +128,7 @@ def test_planning_and_driving_a_task_takes_less_than_a_millisecond(plan, tmp_pat
     import time
     from dataclasses import replace
 
-    row = plan.methods[0]
+    row = plan.attack_rows[0]
     started = time.perf_counter()
     rows = [
         replace(row, edits=tuple(replace(task, inputs=replace(task.inputs, seed=seed)) for task in row.edits))

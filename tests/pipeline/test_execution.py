@@ -53,14 +53,14 @@ def numbers(result):
 
 def test_a_result_has_every_row_and_metric(finished):
     _, result = finished
-    assert [(method.attack.label, method.editor) for method in result.methods] == [
+    assert [(method.attack.label, method.editor) for method in result.attack_rows] == [
         (label, editor)
         for editor in ("inpaint", "img2img")
         for label in ("noise", "encoder,steps=4", "diffusion,steps=2")
     ]
     # The cases are too few for KID, and the weights of LPIPS are not there.
     wanted = {*METRICS.names(), "immunized_ssim", "immunized_psnr"} - {"lpips", "kid"}
-    for method in result.methods:
+    for method in result.attack_rows:
         assert set(method.metrics) == wanted
         assert method.n == len(method.cases) == 3
         assert all(0 < case.linf_levels <= 16 for case in method.cases)
@@ -78,7 +78,7 @@ def test_what_needs_weights_is_measured_where_they_are_and_never_gated(finished,
     folder, before = finished
     copy = shutil.copytree(folder, tmp_path / "store")
     result = evaluate(make_request(), copy)[1]
-    for method in result.methods:
+    for method in result.attack_rows:
         assert min(method.metrics[name].mean for name in ("lpips", "immunized_lpips")) > 0
     assert result.metric("immunized_lpips").extractor == "alexnet 7be5be790000"
     bless(result, tmp_path / "baseline.json")
@@ -106,7 +106,7 @@ def test_an_edit_that_is_not_finite_names_its_case_and_is_not_stored(make_reques
 
 def test_gradient_evaluations_and_unet_calls_are_counted(finished):
     _, result = finished
-    costs = {method.attack.name: method.cost for method in result.methods if method.editor == "inpaint"}
+    costs = {method.attack.name: method.cost for method in result.attack_rows if method.editor == "inpaint"}
     assert costs["noise"].gradient_evaluations == 0
     assert costs["encoder"].gradient_evaluations == 4
     # Two gradient steps through the two denoising steps of the smoke preset.
@@ -142,7 +142,7 @@ def test_an_added_attack_costs_only_its_own_cells(finished, make_request, tmp_pa
 def test_a_damaged_artifact_is_computed_again_to_the_same_bits(finished, make_request, tmp_path, suffix):
     folder, before = finished
     copy = shutil.copytree(folder, tmp_path / "store")
-    edit = before.method("noise", "inpaint").cases[1].edit
+    edit = before.row("noise", "inpaint").cases[1].edit
     path = copy / "artifacts" / edit[:2] / f"{edit}.{suffix}"
     original = path.read_bytes()
     path.write_bytes(original[: len(original) // 2])
@@ -195,7 +195,7 @@ def test_a_bad_attack_is_stopped_alone(make_request, tmp_path, result, message):
     (tmp_path / "bad.py").write_text(BAD_ATTACK.format(result=result))
     request = make_request(attacks=("noise", f"{tmp_path / 'bad.py'}:Bad"))
     _, outcome = evaluate(request, tmp_path / "store")
-    assert [method.attack.label for method in outcome.methods] == ["noise", "noise"]
+    assert [method.attack.label for method in outcome.attack_rows] == ["noise", "noise"]
     (failure,) = outcome.failures
     assert failure.attack == "bad"
     assert message in failure.error
@@ -205,13 +205,13 @@ def test_a_folder_of_finished_images_scores_as_its_attack(finished, make_request
     folder, before = finished
     images = tmp_path / "finished"
     images.mkdir()
-    method = before.method("noise", "img2img")
+    method = before.row("noise", "img2img")
     names = {case.id: case.image_id for case in before.cases}
     for case in method.cases:
         source = folder / "artifacts" / case.immunized[:2] / f"{case.immunized}.png"
         shutil.copy(source, images / f"{names[case.case_id]}.png")
     _, outcome = evaluate(make_request(attacks=(str(images),)), tmp_path / "store")
-    row = outcome.method(str(images), "img2img")
+    row = outcome.row(str(images), "img2img")
     assert [case.scores for case in row.cases] == [case.scores for case in method.cases]
 
 
@@ -245,7 +245,7 @@ def test_an_image_that_does_not_fit_the_model_is_refused_by_name(make_request, s
 def test_batches_of_another_size_give_nearly_the_same_scores(finished, make_request, tmp_path):
     _, before = finished
     _, after = evaluate(make_request(batch_size=1), tmp_path / "store")
-    for first, second in zip(before.methods, after.methods, strict=True):
+    for first, second in zip(before.attack_rows, after.attack_rows, strict=True):
         # Signs of gradients near zero turn with the order of sums; edits differ by less than half a percent in SSIM.
         assert first.metrics["ssim"].mean == pytest.approx(second.metrics["ssim"].mean, abs=0.005)
     # So the gate, which compares case by case, keeps all of its thresholds.
@@ -295,7 +295,7 @@ def test_features_of_an_edit_are_computed_once_for_all_metrics(finished, make_re
     monkeypatch.setattr(EmbeddedClipFeatures, "features", features)
     monkeypatch.setattr(Store, "values", lambda self, key, kind: None)
     monkeypatch.setattr(Store, "put_values", lambda self, key, values: None)
-    for method in plan.methods:
+    for method in plan.attack_rows:
         for score in scorer.scores:
             scorer.set_score(method, score)
-    assert len(passed) == sum(len(method.edits) for method in (*plan.methods, *plan.originals))
+    assert len(passed) == sum(len(method.edits) for method in (*plan.attack_rows, *plan.originals))

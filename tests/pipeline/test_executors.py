@@ -120,7 +120,7 @@ def test_work_under_which_processes_end_again_and_again_is_given_up(make_request
     monkeypatch.setattr("photoguard_eval.pipeline.executors.processes.Child", Ending)
     plan = build_plan(make_request(**OPTIONS))
     with ProcessesExecutor(plan.session, plan.request) as executor:
-        executor.submit(7, immunize.gather([plan.methods[0].immunize[0].inputs], 1))
+        executor.submit(7, immunize.gather([plan.attack_rows[0].immunize[0].inputs], 1))
         number, outcome = executor.next()
     assert number == 7
     assert isinstance(outcome, Failed)
@@ -148,7 +148,7 @@ def test_serial_work_is_done_in_the_order_it_was_given(make_request):
     plan = build_plan(make_request(attacks=("noise",)))
     with SerialExecutor(plan.session, plan.request) as executor:
         for number in range(2):
-            executor.submit(number, immunize.gather([plan.methods[0].immunize[number].inputs], 1))
+            executor.submit(number, immunize.gather([plan.attack_rows[0].immunize[number].inputs], 1))
         outcomes = [executor.next() for _ in range(2)]
     assert [number for number, _ in outcomes] == [0, 1]
     assert all(isinstance(outcome, Finished) for _, outcome in outcomes)
@@ -298,6 +298,6 @@ def test_one_more_executor_is_one_file(make_request, tmp_path):
     file.write_text(EXECUTOR)
     plan = build_plan(make_request(attacks=("noise",), executor=f"{file}:Counting"))
     with closing(Evaluation(plan, Store(tmp_path / "store"), QUIET)) as evaluation:
-        evaluation.compute(plan.methods[:1])
+        evaluation.compute(plan.attack_rows[:1])
         assert type(evaluation.executor).taken == 2, "a batch is immunized, and one is edited"
-    assert len(pictures(tmp_path / "store")) == sum(len(row.tasks) for row in plan.methods[:1])
+    assert len(pictures(tmp_path / "store")) == sum(len(row.tasks) for row in plan.attack_rows[:1])

@@ -41,7 +41,7 @@ def immunized(make_request, tmp_path):
         store = Store(tmp_path / "store")
         evaluation = Evaluation(plan, store, Progress(stream), on_failure=OnFailure(**on_failure))
         try:
-            evaluation.compute([replace(row, edits=()) for row in plan.methods])
+            evaluation.compute([replace(row, edits=()) for row in plan.attack_rows])
         except UnfinishedError as error:
             return evaluation, stream.getvalue(), error
         finally:
@@ -60,7 +60,7 @@ def test_a_crash_is_shown_in_the_attack_s_own_code(immunized):
     (failure,) = evaluation.failures
     assert "raised NameError: name 'undefined_name' is not defined" in failure.error
     assert "mine.py:5" not in failure.error, "the result holds the short form"
-    assert any(evaluation.store.image(cell.key) for cell in evaluation.plan.methods[1].immunize), "the others go on"
+    assert any(evaluation.store.image(cell.key) for cell in evaluation.plan.attack_rows[1].immunize), "the others go on"
 
 
 def test_the_whole_traceback_is_shown_if_asked_for(immunized):
@@ -73,7 +73,7 @@ def test_a_run_ends_at_the_first_attack_that_fails_if_asked_to(immunized):
     evaluation, _, error = immunized(CRASHING, fail_fast=True)
     assert error.exit_code == 1
     assert "crashing failed, and the run was to end there" in str(error)
-    assert not any(evaluation.store.image(cell.key) for cell in evaluation.plan.methods[1].immunize)
+    assert not any(evaluation.store.image(cell.key) for cell in evaluation.plan.attack_rows[1].immunize)
 
 
 def test_an_error_of_megabytes_is_cut_to_a_page_and_control_characters_are_escaped(immunized):

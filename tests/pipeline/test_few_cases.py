@@ -45,9 +45,9 @@ def unwrapped(text):
 
 def test_a_single_case_has_a_report(few):
     result = few(1)
-    assert len(result.methods) == 6
+    assert len(result.attack_rows) == 6
     assert not OF_SETS & {metric.name for metric in result.metrics}
-    assert all(not OF_SETS & set(method.metrics) for method in result.methods)
+    assert all(not OF_SETS & set(method.metrics) for method in result.attack_rows)
     text = terminal_report(result, check(result))
     assert (
         "FID, Precision, Recall, KID: left out, since a set of one edit is too small to be compared by it."
@@ -74,5 +74,5 @@ def test_a_batch_of_one_case_has_no_set_metric(finished, make_request):
     plan = build_plan(make_request())
     scorer = Scorer(plan, Store.existing(finished[0]))
     for score in scorer.scores:
-        method = replace(plan.methods[0], edits=plan.methods[0].edits[:1])
+        method = replace(plan.attack_rows[0], edits=plan.attack_rows[0].edits[:1])
         assert scorer.set_score(method, score) is None

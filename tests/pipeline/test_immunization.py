@@ -80,7 +80,7 @@ def test_an_image_is_immunized_as_on_the_board(make_request, tmp_path):
     attacks = ("noise", "encoder,steps=2")
     plan, store = build_plan(make_request(attacks=attacks, batch_size=1)), Store(tmp_path / "store")
     evaluation = Evaluation(plan, store, Progress(quiet=True))
-    for row in plan.methods:
+    for row in plan.attack_rows:
         task = row.immunize[0]
         evaluation.compute([replace(row, immunize=(task,), edits=())])
         mask = task.case.mask_path if row.editor == "inpaint" else None
@@ -103,7 +103,7 @@ def test_an_attack_is_given_no_setting_that_its_key_lacks(make_request, tmp_path
     settings = {"composite": "immunized", "strength": "0.7", "image_guidance_scale": "2", "eta": "0"}
     plan = build_plan(make_request(attacks=("noise",), settings=settings))
     evaluation = Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
-    evaluation.compute([replace(row, edits=()) for row in plan.methods])
+    evaluation.compute([replace(row, edits=()) for row in plan.attack_rows])
     assert given == [
         EditSettings(num_inference_steps=4, eta=0),
         EditSettings(num_inference_steps=4, eta=0, strength=0.7),

@@ -129,13 +129,15 @@ def test_an_attack_that_says_it_is_another_is_not_taken_for_it(make_request, fil
     assert (disguised.label, disguised.source) == ("noise", f"{file}:Mine")
     with pytest.raises(DuplicateNameError, match="Two attacks are named 'noise'"):
         plan_of(make_request, "noise", f"{file}:Mine")
-    apart = plan_of(make_request, f"{file}:Mine").methods[0].immunize[0].key
-    assert apart != plan_of(make_request, "noise").methods[0].immunize[0].key, "its images are not those of the other"
+    apart = plan_of(make_request, f"{file}:Mine").attack_rows[0].immunize[0].key
+    assert apart != plan_of(make_request, "noise").attack_rows[0].immunize[0].key, (
+        "its images are not those of the other"
+    )
 
 
 def test_what_a_trusted_attack_made_is_made_again_without_trust(make_request, file):
     plans = [plan_of(make_request, f"{file}:Mine", trusted=trusted) for trusted in (False, True)]
-    apart, here = ({task.key for row in plan.methods for task in row.immunize} for plan in plans)
+    apart, here = ({task.key for row in plan.attack_rows for task in row.immunize} for plan in plans)
     assert not apart & here
 
 
@@ -148,7 +150,7 @@ def isolation_of(make_request, file):
         plan = plan_of(make_request, f"{file}:Mine,what={what}")
         session = replace(plan.session, limits=limits or Limits(60))
         opened.append(Isolation(session, f"mine,what={what}"))
-        return opened[-1], immunize.gather([task.inputs for task in plan.methods[0].immunize], 2)
+        return opened[-1], immunize.gather([task.inputs for task in plan.attack_rows[0].immunize], 2)
 
     yield make
     for isolation in opened:
@@ -187,18 +189,18 @@ def test_what_an_attack_leaves_behind_or_prints_does_not_matter(isolation_of, wh
 def test_rows_are_the_same_with_a_saboteur_beside_them_and_the_exit_code_says_so(make_request, file, tmp_path):
     plan = plan_of(make_request, "noise", f"{file}:Mine,what=exit", f"{file}:Mine,what=over")
     evaluation = Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
-    evaluation.compute([row for row in plan.methods if row.editor == "inpaint"])
+    evaluation.compute([row for row in plan.attack_rows if row.editor == "inpaint"])
     evaluation.close()
     assert {failure.attack for failure in evaluation.failures} == {"mine,what=exit", "mine,what=over"}
     (over,) = [failure.error for failure in evaluation.failures if "over" in failure.attack]
     assert "over the budget of 16.000" in over, "it is measured where the attack has no say"
-    (row,) = [row for row in plan.methods if (row.label, row.editor) == ("noise", "inpaint")]
+    (row,) = [row for row in plan.attack_rows if (row.label, row.editor) == ("noise", "inpaint")]
     assert all(evaluation.store.image(task.key) for task in row.tasks)
 
 
 def test_an_answer_that_is_none_is_that_attack_s_failure(make_request, file, monkeypatch):
     plan = plan_of(make_request, f"{file}:Mine")
-    work = immunize.gather([task.inputs for task in plan.methods[0].immunize], 2)
+    work = immunize.gather([task.inputs for task in plan.attack_rows[0].immunize], 2)
 
     class Lying:
         def __init__(self, *_arguments):
@@ -231,7 +233,7 @@ def test_a_trusted_attack_runs_here_and_makes_the_same_images(make_request, file
     for trusted in (False, True):
         plan = plan_of(make_request, f"{file}:Mine", trusted=trusted)
         worker = Worker(plan.session)
-        outcomes.append(worker.perform(immunize.gather([task.inputs for task in plan.methods[0].immunize], 2)))
+        outcomes.append(worker.perform(immunize.gather([task.inputs for task in plan.attack_rows[0].immunize], 2)))
         worker.close()
     apart, here = outcomes
     assert not isinstance(apart, Failed)

@@ -63,7 +63,7 @@ def test_an_attack_of_others_works_where_none_of_its_files_are(make_request, pro
     names = {Path(file).relative_to(project).as_posix() for file in source.files}
     assert names == {"mine.py", "helper.py", "level.txt", "data/extra.txt"}
     sent = packed(plan.session)
-    work = immunize.gather([plan.methods[0].immunize[0].inputs], 1)
+    work = immunize.gather([plan.attack_rows[0].immunize[0].inputs], 1)
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(project)
     there = replace(unpacked(sent, tmp_path / "there"), limits=Limits(60))
@@ -83,7 +83,7 @@ def test_the_packages_own_attacks_take_the_files_that_they_are_given(make_reques
     spec = f"encoder,steps=1,target={tmp_path / 'given' / 'target.png'}"
     plan = build_plan(make_request(attacks=(spec,), threads=1))
     sent = packed(plan.session)
-    work = immunize.gather([plan.methods[0].immunize[0].inputs], 1)
+    work = immunize.gather([plan.attack_rows[0].immunize[0].inputs], 1)
     here = Worker(plan.session).perform(work)
     shutil.rmtree(tmp_path / "given")
     there = Worker(unpacked(sent, tmp_path / "there")).perform(work)

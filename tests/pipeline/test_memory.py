@@ -101,8 +101,8 @@ def test_an_attack_that_decides_by_values_cannot_be_counted(plan):
 
 
 def test_what_cannot_be_counted_is_not_rationed(plan, counted):
-    row = replace(plan.methods[0], attack=replace(plan.methods[0].attack, instance=Deciding()))
-    sizes = by_name(batch_sizes(replace(plan, methods=(row,)), 10 * GIBIBYTE))
+    row = replace(plan.attack_rows[0], attack=replace(plan.attack_rows[0].attack, instance=Deciding()))
+    sizes = by_name(batch_sizes(replace(plan, attack_rows=(row,)), 10 * GIBIBYTE))
     assert sizes["noise", "inpaint"].immunize == plan.request.batch_size
 
 
@@ -120,7 +120,7 @@ def test_edits_are_rationed_too(plan, counted):
 def test_an_evaluation_asks_for_the_memory_and_keeps_to_it(make_request, monkeypatch, tmp_path, counted):
     monkeypatch.setattr(worker, "free_memory", lambda device: usable(5))
     result = evaluate(make_request(attacks=("noise", "diffusion,steps=2")), tmp_path / "store")[1]
-    sizes = {method.attack.name: method.cost.batch_size for method in result.methods if method.editor == "inpaint"}
+    sizes = {method.attack.name: method.cost.batch_size for method in result.attack_rows if method.editor == "inpaint"}
     assert sizes["diffusion"] == 1
     assert sizes["noise"] == 2
 
@@ -130,7 +130,7 @@ def test_a_large_model_keeps_to_the_memory_of_a_processor(make_request, monkeypa
     monkeypatch.setattr(Plan, "embedded_model", False)
     plan = build_plan(make_request(attacks=("noise", "diffusion,steps=2")))
     run = evaluation.Evaluation(plan, Store(tmp_path / "store"), Progress(quiet=True))
-    batches = [len(batch) for batch in run._batches([row for row in plan.methods if row.editor == "inpaint"])]
+    batches = [len(batch) for batch in run._batches([row for row in plan.attack_rows if row.editor == "inpaint"])]
     assert batches == [2, 1, 1, 3, 3], "of both images at once by the noise, one by one by the diffusion attack"
 
 
@@ -150,9 +150,9 @@ def test_a_batch_that_is_too_large_goes_on_in_halves(make_request, monkeypatch, 
     running_out(monkeypatch, fits=1)
     result = evaluate(make_request(attacks=("noise",)), tmp_path / "store")[1]
     assert set(pictures(tmp_path / "store")) <= set(pictures(finished[0]))
-    for own in result.methods:
+    for own in result.attack_rows:
         # Sums of a batch of another size are rounded in another order.
-        whole = finished[1].method("noise", own.editor)
+        whole = finished[1].row("noise", own.editor)
         assert own.metrics["psnr"].mean == pytest.approx(whole.metrics["psnr"].mean, abs=0.5)
 
 
@@ -178,7 +178,7 @@ def test_an_attack_that_runs_out_of_memory_is_not_called_broken(monkeypatch, mak
     result = evaluate(make_request(attacks=("encoder,steps=4",)), tmp_path / "store")[1]
     assert result.failures == ()
     assert sizes == [2, 2, 1, 1, 1, 1], "each of the two rows is tried once, and then goes on in halves"
-    (cost,) = {method.cost.batch_size for method in result.methods if method.attack.name == "encoder"}
+    (cost,) = {method.cost.batch_size for method in result.attack_rows if method.attack.name == "encoder"}
     assert cost == 1
 
 

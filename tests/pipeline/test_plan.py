@@ -27,7 +27,7 @@ def test_the_same_request_has_the_same_keys(make_request):
 
 def test_prompts_of_an_image_share_its_immunized_version(make_request):
     plan = build_plan(make_request())
-    for method in plan.methods:
+    for method in plan.attack_rows:
         assert len(method.edits) == 3
         assert len(method.immunize) == 2
 
@@ -39,7 +39,7 @@ def test_an_attack_that_sees_the_prompt_gets_one_image_per_prompt(make_request, 
         "    def perturb(self, model, batch, generator):\n        return batch.images\n"
     )
     plan = build_plan(make_request(attacks=(f"{tmp_path / 'sees.py'}:Sees",)))
-    assert [len(method.immunize) for method in plan.methods] == [3, 3]
+    assert [len(method.immunize) for method in plan.attack_rows] == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ EVERY_STAGE = {"original", "immunized", "edit"}
 def test_a_changed_setting_costs_the_work_that_it_affects_and_no_other(make_request, setting, changed):
     def stages(plan):
         found = {}
-        for method in (*plan.originals, *plan.methods):
+        for method in (*plan.originals, *plan.attack_rows):
             found.setdefault((method.editor, "edit" if method.attack else "original"), []).extend(method.edits)
             found.setdefault((method.editor, "immunized"), []).extend(method.immunize)
         # An edit's key holds that of the image that it edits.
@@ -117,7 +117,7 @@ def test_the_mask_counts_only_where_it_is_read(make_request, small_dataset, tmp_
     after = build_plan(make_request(dataset=str(folder)))
 
     def immunized(plan, editor):
-        return {cell.key for method in plan.methods if method.editor == editor for cell in method.immunize}
+        return {cell.key for method in plan.attack_rows if method.editor == editor for cell in method.immunize}
 
     assert immunized(before, "img2img") == immunized(after, "img2img")
     assert immunized(before, "inpaint") != immunized(after, "inpaint")
@@ -203,7 +203,7 @@ def test_a_spec_given_twice_counts_once(make_request):
 def test_a_budget_of_an_attack_s_own_is_an_axis_of_its_rows_and_no_part_of_their_name(make_request):
     plan = build_plan(make_request(attacks=("noise", "noise,budget=8/255", "encoder,steps=2,budget=8/255")))
     assert [attack.label for attack in plan.attacks] == ["noise", "noise,budget=8/255", "encoder,steps=2,budget=8/255"]
-    rows = [row.id for row in plan.methods if row.editor == "inpaint"]
+    rows = [row.id for row in plan.attack_rows if row.editor == "inpaint"]
     assert [(row.attack, str(row.budget)) for row in rows] == [
         ("noise", "16/255"),
         ("noise", "8/255"),
@@ -219,7 +219,7 @@ def test_the_same_budget_written_twice_counts_once(make_request):
 def test_each_attack_has_a_row_for_each_budget_and_one_of_its_own_that_alone(make_request):
     attacks = ("noise", "noise,budget=8/255", "encoder,budget=4/255")
     plan = build_plan(make_request(attacks=attacks, budgets=("16/255", "8/255")))
-    rows = [(row.id.attack, str(row.id.budget)) for row in plan.methods if row.editor == "inpaint"]
+    rows = [(row.id.attack, str(row.id.budget)) for row in plan.attack_rows if row.editor == "inpaint"]
     assert rows == [("noise", "16/255"), ("noise", "8/255"), ("encoder", "4/255")]
     assert [attack.label for attack in plan.attacks] == list(attacks)
 

@@ -76,8 +76,8 @@ def run(make_request, toy, tmp_path_factory):
 
 def test_a_purifier_of_one_file_has_rows_beside_those_without_one(run):
     _, result = run
-    assert [str(row.purification) for row in result.methods] == ["None"] * 4 + [str(DARK)] * 4
-    for row in result.methods:
+    assert [str(row.purification) for row in result.attack_rows] == ["None"] * 4 + [str(DARK)] * 4
+    for row in result.attack_rows:
         assert row.id.reference in {original.id for original in result.originals}
     assert {row.purification for row in result.rerolls} == {None}
 
@@ -85,7 +85,7 @@ def test_a_purifier_of_one_file_has_rows_beside_those_without_one(run):
 def test_the_reference_of_a_purified_row_is_the_edit_of_the_purified_original(run):
     evaluation, _ = run
     plan = evaluation.plan
-    for row in plan.methods:
+    for row in plan.attack_rows:
         reference = plan.reference(row)
         assert (reference.purifier is None) == (row.purifier is None)
         assert reference.attack is None
@@ -102,7 +102,8 @@ def test_an_image_is_immunized_once_for_all_purifiers(run):
     tasks = {task.key for row in evaluation.plan.rows for task in row.tasks}
     assert evaluation.computed == len(tasks)
     bare, purified = (
-        [row for row in evaluation.plan.methods if (row.purifier is not None) == with_one] for with_one in (False, True)
+        [row for row in evaluation.plan.attack_rows if (row.purifier is not None) == with_one]
+        for with_one in (False, True)
     )
     assert [row.immunize for row in bare] == [row.immunize for row in purified]
 

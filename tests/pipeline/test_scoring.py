@@ -22,7 +22,7 @@ def images(finished, make_request):
     store, plan = Store.existing(folder), build_plan(make_request())
 
     def find(attack, editor, number):
-        (method,) = (method for method in plan.methods if (method.attack.name, method.editor) == (attack, editor))
+        (method,) = (method for method in plan.attack_rows if (method.attack.name, method.editor) == (attack, editor))
         cell, original = method.edits[number], plan.original(editor).edits[number]
         files = (store.image(key) for key in (cell.key, original.key, cell.immunized))
         return (*map(decode_png, files), cell.case)
@@ -31,7 +31,7 @@ def images(finished, make_request):
 
 
 def measured(result, attack, editor, number, metric):
-    (method,) = (method for method in result.methods if (method.attack.name, method.editor) == (attack, editor))
+    (method,) = (method for method in result.attack_rows if (method.attack.name, method.editor) == (attack, editor))
     return method.cases[number].scores[metric]
 
 
@@ -114,13 +114,13 @@ def test_scoring_holds_the_images_of_one_row_and_gives_the_same_scores(finished,
 
     monkeypatch.setattr("photoguard_eval.pipeline.scoring.decode_png", decode)
     again = Evaluation(plan, store, Progress(quiet=True)).run()
-    for before, after in zip(result.methods, again.methods, strict=True):
+    for before, after in zip(result.attack_rows, again.attack_rows, strict=True):
         assert [case.scores for case in after.cases] == [case.scores for case in before.cases]
         assert {name: value.mean for name, value in after.metrics.items()} == {
             name: value.mean for name, value in before.metrics.items()
         }
     cases = len(plan.cases)
-    assert 2 * cases < most <= 3 * cases < cases * len(plan.methods)
+    assert 2 * cases < most <= 3 * cases < cases * len(plan.attack_rows)
 
 
 def test_a_metric_of_others_says_itself_what_it_compares_and_where_it_is_shown(finished, make_request, monkeypatch):
@@ -155,9 +155,9 @@ def test_a_metric_of_others_says_itself_what_it_compares_and_where_it_is_shown(f
 def test_scores_of_another_shape_are_computed_again(finished, make_request, tmp_path, values):
     folder, result = finished
     store, plan = Store(shutil.copytree(folder, tmp_path / "store")), build_plan(make_request())
-    scorer, method = Scorer(plan, store), plan.methods[0]
+    scorer, method = Scorer(plan, store), plan.attack_rows[0]
     score = next(score for score in scorer.scores if score.name == "ssim")
     key = scorer.inputs(method, score).key
     store.put_values(key, {"values": values})
-    assert scorer.case_scores(method, score) == [case.scores["ssim"] for case in result.methods[0].cases]
+    assert scorer.case_scores(method, score) == [case.scores["ssim"] for case in result.attack_rows[0].cases]
     assert store.damaged == [key]

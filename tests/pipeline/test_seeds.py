@@ -33,7 +33,7 @@ def test_found_seeds_are_used_by_every_attack(request_, tmp_path):
         wanted = {case: entry.seed for case, entry in found.seeds[editor].items()}
         assert seeds(after, editor) == wanted
         assert all(0 <= seed < 3 for seed in wanted.values())
-        for method in after.methods:
+        for method in after.attack_rows:
             if method.editor == editor:
                 assert {cell.case.id: cell.seed for cell in method.edits} == wanted
     assert "best of 3 seeds" in after.editors["inpaint"].seeds.origin

@@ -132,7 +132,7 @@ def scored(make_request, tmp_path_factory):
     plan = build_plan(make_request(attacks=("noise",)))
     scorer = Scorer(plan, Store(tmp_path_factory.mktemp("scored") / "store"))
     ssim = next(score for score in scorer.scores if score.name == "ssim")
-    return scorer.inputs(plan.methods[0], ssim), scorer.inputs(plan.methods[1], ssim)
+    return scorer.inputs(plan.attack_rows[0], ssim), scorer.inputs(plan.attack_rows[1], ssim)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ScoreInputs)])

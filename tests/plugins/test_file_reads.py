@@ -102,7 +102,7 @@ def test_inputs_are_in_the_keys_of_all_that_a_plug_in_makes(make_request, tmp_pa
     scorer = Scorer(plan, Store(tmp_path / "store"))
     score = scorer.scores[0]
     changed_score = replace(score, plugin=replace(score.plugin, inputs=changed))
-    assert scorer.inputs(plan.methods[0], score).key != scorer.inputs(plan.methods[0], changed_score).key
+    assert scorer.inputs(plan.attack_rows[0], score).key != scorer.inputs(plan.attack_rows[0], changed_score).key
 
 
 def test_a_changed_file_changes_the_keys_of_a_run(make_request, plugin_of, tmp_path):
@@ -111,7 +111,7 @@ def test_a_changed_file_changes_the_keys_of_a_run(make_request, plugin_of, tmp_p
 
     def keys():
         plan = build_plan(make_request(attacks=(f"{folder / 'mine.py'}:Mine,level={folder / 'level.txt'}",)))
-        return [cell.key for method in plan.methods for cell in method.immunize]
+        return [cell.key for method in plan.attack_rows for cell in method.immunize]
 
     before = keys()
     assert keys() == before

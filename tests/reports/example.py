@@ -24,7 +24,7 @@ from photoguard_eval.results.facts import (
     ThreatModelInfo,
 )
 from photoguard_eval.results.outcomes import ClaimOutcome, GateReport, ThresholdOutcome
-from photoguard_eval.results.rows import CaseResult, Cost, MethodResult, Summary
+from photoguard_eval.results.rows import CaseResult, Cost, ResultRow, Summary
 from photoguard_eval.results.schema import EvaluationResult
 from photoguard_eval.results.summaries import summarize
 
@@ -109,7 +109,7 @@ def attack_info(name: str, label: str | None = None) -> AttackInfo:
     )
 
 
-def method_result(name: str, editor: str) -> MethodResult:
+def method_result(name: str, editor: str) -> ResultRow:
     column = ATTACKS.index(name)
     scores = [
         {metric: means[editor][column] + offset for metric, means in CASE_MEANS.items()} for offset in CASE_OFFSETS
@@ -130,12 +130,10 @@ def method_result(name: str, editor: str) -> MethodResult:
     cost = Cost(
         seconds=2.5, gradient_evaluations=200, unet_calls=800, encoder_calls=201, peak_memory_mib=512.4, batch_size=2
     )
-    return MethodResult(
-        attack=attack_info(name), editor=editor, model=MODEL, n=4, metrics=metrics, cases=cases, cost=cost
-    )
+    return ResultRow(attack=attack_info(name), editor=editor, model=MODEL, n=4, metrics=metrics, cases=cases, cost=cost)
 
 
-def original_result(editor: str) -> MethodResult:
+def original_result(editor: str) -> ResultRow:
     scores = [{"clip_similarity": ORIGINAL_CLIP[editor] + offset} for offset in CASE_OFFSETS]
     cases = tuple(
         CaseResult(
@@ -149,7 +147,7 @@ def original_result(editor: str) -> MethodResult:
         for index, case in enumerate(scores)
     )
     summary = summarize([case["clip_similarity"] for case in scores])
-    return MethodResult(attack=None, editor=editor, model=MODEL, n=4, metrics={"clip_similarity": summary}, cases=cases)
+    return ResultRow(attack=None, editor=editor, model=MODEL, n=4, metrics={"clip_similarity": summary}, cases=cases)
 
 
 def make_result(started: str = "2030-01-02T03:04:05+00:00") -> EvaluationResult:
@@ -202,7 +200,7 @@ REROLL_SSIM = {"inpaint": 0.5, "img2img": 0.1}
 REROLL_CLIP = {"inpaint": 0.29, "img2img": 0.21}
 
 
-def reroll_result(editor: str) -> MethodResult:
+def reroll_result(editor: str) -> ResultRow:
     row = method_result("noise", editor)
     means = {"ssim": REROLL_SSIM[editor], "clip_similarity": REROLL_CLIP[editor]}
     cases = tuple(
@@ -217,7 +215,7 @@ def reroll_result(editor: str) -> MethodResult:
         for index, case in enumerate(row.cases)
     )
     metrics = {name: summarize([case.scores[name] for case in cases]) for name in means}
-    return MethodResult(attack=None, editor=editor, model=MODEL, seeds="re-roll", n=4, metrics=metrics, cases=cases)
+    return ResultRow(attack=None, editor=editor, model=MODEL, seeds="re-roll", n=4, metrics=metrics, cases=cases)
 
 
 def with_rerolls(result: EvaluationResult) -> EvaluationResult:

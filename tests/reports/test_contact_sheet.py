@@ -98,9 +98,9 @@ def test_a_larger_picture_is_scaled_down_and_keeps_its_shape(result):
 
 
 def test_of_many_rows_those_with_the_largest_budget_stay(result, monkeypatch):
-    row = result.methods[1]
+    row = result.attack_rows[1]
     methods = (row, at_budget(row, 8, 0.5, 0.9), at_budget(row, 4, 0.6, 0.95))
-    board = result.replaced(methods=methods, originals=())
+    board = result.replaced(attack_rows=methods, originals=())
     assert len(sheet_rows(board, "inpaint")) == 3
     monkeypatch.setattr("photoguard_eval.reports.contact_sheet.MOST_ROWS", 2)
     assert sheet_rows(board, "inpaint") == (row,)
@@ -108,10 +108,10 @@ def test_of_many_rows_those_with_the_largest_budget_stay(result, monkeypatch):
 
 
 def test_a_label_in_brackets_has_a_line_of_its_own(result):
-    encoder = next(method for method in result.methods if method.attack.name == "encoder")
+    encoder = next(method for method in result.attack_rows if method.attack.name == "encoder")
     attack = encoder.attack.model_copy(update={"label": "encoder,target=zero,norm=l2"})
     methods = (encoder, encoder.model_copy(update={"attack": attack}))
-    figure = contact_sheet(result.replaced(methods=methods), "inpaint", ExampleImages())
+    figure = contact_sheet(result.replaced(attack_rows=methods), "inpaint", ExampleImages())
     assert figure.axes[0].get_yticklabels()[2].get_text() == "Encoder attack\n[encoder,target=zero,norm=l2]"
 
 

@@ -12,7 +12,7 @@ NAMES = ["No\nimmunization", "Random\nnoise", "Encoder\nattack", "Diffusion\natt
 
 
 def rows(result, editor):
-    return [result.original(editor), *(method for method in result.methods if method.editor == editor)]
+    return [result.original(editor), *(method for method in result.attack_rows if method.editor == editor)]
 
 
 def test_bars_are_the_means_of_original_and_attacks(result):
@@ -97,9 +97,9 @@ def test_references_inside_the_svg_lead_somewhere(result):
 
 
 def test_a_plugins_dollar_sign_is_no_formula(result):
-    method = result.methods[0]
+    method = result.attack_rows[0]
     named = method.model_copy(update={"attack": method.attack.model_copy(update={"title": "a$b_$<c>"})})
-    svg = figure_svg(figure_7(result.replaced(methods=(named,)), ["inpaint"]))
+    svg = figure_svg(figure_7(result.replaced(attack_rows=(named,)), ["inpaint"]))
     assert "a$b_$&lt;c&gt;" in svg
 
 
@@ -110,8 +110,8 @@ def test_the_png_is_a_picture_of_both_panels(result):
 
 
 def test_without_prompt_similarity_there_is_no_panel(result):
-    methods = tuple(method.model_copy(update={"metrics": {}}) for method in result.methods)
-    bare = result.replaced(originals=(), methods=methods)
+    methods = tuple(method.model_copy(update={"metrics": {}}) for method in result.attack_rows)
+    bare = result.replaced(originals=(), attack_rows=methods)
     assert figure_editors(bare) == ()
     assert figure_editors(result) == EDITORS
 

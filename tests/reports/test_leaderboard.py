@@ -25,10 +25,10 @@ def with_ssim(started: str, mean: float, **model: str):
     result = make_result(started)
     methods = [
         method.model_copy(update={"metrics": {**method.metrics, "ssim": Summary(mean=mean, std=0.0)}})
-        for method in result.methods
+        for method in result.attack_rows
     ]
     info = result.model.model_copy(update=model)
-    return result.replaced(methods=tuple(methods), model=info)
+    return result.replaced(attack_rows=tuple(methods), model=info)
 
 
 def test_rows_have_exactly_these_keys(result):
@@ -81,7 +81,7 @@ def test_set_metrics_have_no_std_and_case_metrics_have_both(result):
 
 def test_numbers_are_the_results_in_full(result):
     row = attack_rows([result])[1]
-    summary = result.method("encoder", "inpaint").metrics["ssim"]
+    summary = result.row("encoder", "inpaint").metrics["ssim"]
     assert row["metrics"]["ssim"] == {"mean": summary.mean, "std": summary.std}
     assert row["metrics"]["fid"] == {"mean": 101.25}
 
@@ -111,13 +111,13 @@ def test_rankings_and_one_table_per_model_dataset_preset_and_editor(result):
 
 def as_mine(result, started, ssim, **changes):
     """The diffusion attack's row in inpainting as that of another attack, which its author measured."""
-    row = result.method("diffusion", "inpaint")
+    row = result.row("diffusion", "inpaint")
     cases = tuple(case.model_copy(update={"scores": {**case.scores, "ssim": ssim}}) for case in row.cases)
     attack = row.attack.model_copy(update={"name": "mine", "label": "mine", "title": "Mine"})
     metrics = {**row.metrics, "ssim": Summary(mean=ssim, std=0.0)}
     mine = row.model_copy(update={"attack": attack, "metrics": metrics, "cases": cases})
     provenance = result.provenance.model_copy(update={"started": started})
-    return result.replaced(methods=(mine,), provenance=provenance, **changes)
+    return result.replaced(attack_rows=(mine,), provenance=provenance, **changes)
 
 
 def ranked(table):
@@ -162,22 +162,22 @@ def test_changed_settings_have_a_table_of_their_own(result):
 
 def test_a_result_without_pictures_keeps_everything_else(result):
     shared = without_pictures(result)
-    rows = (*shared.originals, *shared.methods)
+    rows = (*shared.originals, *shared.attack_rows)
     assert {key for row in rows for case in row.cases for key in (case.immunized, case.edit)} == {""}
     assert leaderboard_rows([shared]) == leaderboard_rows([result])
     assert [case.scores for row in rows for case in row.cases] == [
-        case.scores for row in (*result.originals, *result.methods) for case in row.cases
+        case.scores for row in (*result.originals, *result.attack_rows) for case in row.cases
     ]
 
 
 def test_rows_of_other_extractors_are_marked_and_never_best(result):
     older = make_result("2029-01-01T00:00:00+00:00")
-    foreign = older.methods[2].model_copy(
-        update={"attack": older.methods[2].attack.model_copy(update={"label": "diffusion,steps=9"})}
+    foreign = older.attack_rows[2].model_copy(
+        update={"attack": older.attack_rows[2].attack.model_copy(update={"label": "diffusion,steps=9"})}
     )
     fid = metric("fid", "FID", "6", higher=False, kind="distribution").model_copy(update={"extractor": "Inception-v3"})
     metrics = (fid, *older.metrics[1:])
-    board = leaderboard_tables([result, older.replaced(methods=(foreign,), metrics=metrics)])[1]
+    board = leaderboard_tables([result, older.replaced(attack_rows=(foreign,), metrics=metrics)])[1]
     headings = [column.label for column in board.header]
     cells = {row.cells[0].text: row.cells for row in board.rows}
     marked = cells["Immunization (Diffusion attack) [diffusion,steps=9]"]
@@ -189,8 +189,8 @@ def test_rows_of_other_extractors_are_marked_and_never_best(result):
 
 def of(result, **changes):
     """The same result with what says who its attacks are changed."""
-    rows = [row.model_copy(update={"attack": row.attack.model_copy(update=changes)}) for row in result.methods]
-    return result.replaced(methods=tuple(rows))
+    rows = [row.model_copy(update={"attack": row.attack.model_copy(update=changes)}) for row in result.attack_rows]
+    return result.replaced(attack_rows=tuple(rows))
 
 
 PLACE = "theirs/result.json"

@@ -190,8 +190,8 @@ def test_an_attack_that_sees_the_prompt_shows_an_image_for_each(result):
         cases = tuple(case.model_copy(update={"immunized": f"i-{case.case_id}"}) for case in method.cases)
         return method.model_copy(update={"cases": cases})
 
-    methods = tuple(keyed(m) if m.attack.label == "encoder" else m for m in result.methods)
-    gallery = make_gallery(result.replaced(methods=methods), "inpaint", ExampleImages())
+    methods = tuple(keyed(m) if m.attack.label == "encoder" else m for m in result.attack_rows)
+    gallery = make_gallery(result.replaced(attack_rows=methods), "inpaint", ExampleImages())
     lineups = gallery.images[0].lineups
     assert [(lineup.heading, lineup.prompt) for lineup in lineups[:4]] == [
         ("Image", PROMPTS[0]),
@@ -203,11 +203,11 @@ def test_an_attack_that_sees_the_prompt_shows_an_image_for_each(result):
 
 
 def test_a_board_of_many_rows_shows_the_largest_budgets_and_then_fewer_images(result, gate, monkeypatch):
-    encoder = result.method("encoder", "inpaint")
+    encoder = result.row("encoder", "inpaint")
     small = encoder.attack.threat_model.model_copy(update={"epsilon": 4 / 255})
     smaller = encoder.attack.model_copy(update={"threat_model": small})
-    methods = (*result.methods, encoder.model_copy(update={"attack": smaller}))
-    board = result.replaced(methods=methods, editors={"inpaint": {}})
+    methods = (*result.attack_rows, encoder.model_copy(update={"attack": smaller}))
+    board = result.replaced(attack_rows=methods, editors={"inpaint": {}})
 
     def shown(most):
         monkeypatch.setattr("photoguard_eval.reports.gallery.MOST_PICTURES", most)
@@ -260,7 +260,7 @@ def test_provenance_is_complete(tree):
 def test_stopped_attacks_and_runs_without_claims_are_told(result):
     failure = FailedAttack(attack="mine", editor="inpaint", error="returned <NaN>")
     gate = make_gate().model_copy(update={"claims": (), "failures": (failure,)})
-    bare = result.replaced(methods=(), failures=(failure,))
+    bare = result.replaced(attack_rows=(), failures=(failure,))
     page = render_page(bare, gate, ExampleImages())
     Tree(page)
     assert "Stopped: mine (inpaint): returned &lt;NaN&gt;" in page

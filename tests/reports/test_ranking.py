@@ -15,8 +15,8 @@ def with_budgets(result, budgets):
         attack = method.attack.model_copy(update={"threat_model": threat_model})
         return method.model_copy(update={"attack": attack})
 
-    methods = [changed(method, budgets[index % len(budgets)]) for index, method in enumerate(result.methods)]
-    return result.replaced(methods=tuple(methods))
+    methods = [changed(method, budgets[index % len(budgets)]) for index, method in enumerate(result.attack_rows)]
+    return result.replaced(attack_rows=tuple(methods))
 
 
 def with_scores(result, attack, metric, values):
@@ -31,7 +31,7 @@ def with_scores(result, attack, metric, values):
         ]
         return method.model_copy(update={"cases": tuple(cases)})
 
-    return result.replaced(methods=tuple(changed(method) for method in result.methods))
+    return result.replaced(attack_rows=tuple(changed(method) for method in result.attack_rows))
 
 
 def column(table, label):
@@ -77,7 +77,7 @@ def test_a_lead_within_two_standard_errors_is_marked(result):
 def test_prompts_of_an_image_are_not_independent(result):
     """Of two images one has another lead than the other; that each has it twice tells nothing more."""
     leads = [0.05, 0.05, 0.35, 0.35]
-    diffusion = [case.scores["ssim"] for case in result.method("diffusion", "inpaint").cases]
+    diffusion = [case.scores["ssim"] for case in result.row("diffusion", "inpaint").cases]
     uneven = with_scores(
         result, "encoder", "ssim", [score + lead for score, lead in zip(diffusion, leads, strict=True)]
     )
@@ -116,8 +116,8 @@ def on_images(result, count):
     def repeated(method):
         return method.model_copy(update={"cases": tuple(method.cases[n % 4] for n in range(count))})
 
-    methods = tuple(repeated(method) for method in result.methods)
-    return result.replaced(cases=cases, methods=methods)
+    methods = tuple(repeated(method) for method in result.attack_rows)
+    return result.replaced(cases=cases, attack_rows=methods)
 
 
 def test_every_metric_says_who_beats_the_noise(result):
@@ -130,7 +130,7 @@ def test_every_metric_says_who_beats_the_noise(result):
 def test_the_size_of_a_lead_stands_beside_its_count(result):
     """A lead of a thousandth on every image is as sure as one of a half, and protects nothing."""
     eight = on_images(result, 8)
-    noise = [case.scores["ssim"] for case in eight.method("noise", "inpaint").cases]
+    noise = [case.scores["ssim"] for case in eight.row("noise", "inpaint").cases]
     leads = [0.001, 0.002] * 4
     tiny = with_scores(eight, "encoder", "ssim", [score - lead for score, lead in zip(noise, leads, strict=True)])
     (table,) = ranking_tables(tiny, "inpaint")
@@ -166,7 +166,7 @@ def test_a_re_roll_says_how_far_that_is_and_has_no_rank(result):
 def test_a_re_roll_that_is_no_further_than_the_noise_is_no_measure(result):
     """In variations the noise is the furthest row here, and the re-roll is put beside it."""
     rerolled = with_rerolls(result)
-    near = [case.scores["ssim"] for case in result.method("noise", "img2img").cases]
+    near = [case.scores["ssim"] for case in result.row("noise", "img2img").cases]
     rows = tuple(
         row.model_copy(
             update={
@@ -193,7 +193,7 @@ def test_budgets_that_differ_by_rounding_are_one(result):
 
 
 def test_who_is_ahead_by_chance_does_not_beat_the_noise(result):
-    noise = [case.scores["ssim"] for case in on_images(result, 8).method("noise", "inpaint").cases]
+    noise = [case.scores["ssim"] for case in on_images(result, 8).row("noise", "inpaint").cases]
     leads = [0.3, 0.2, 0.1, 0.05, 0.02, -0.15, -0.12, -0.01]
     scores = [score - lead for score, lead in zip(noise, leads, strict=True)]
     (table,) = ranking_tables(with_scores(on_images(result, 8), "encoder", "ssim", scores), "inpaint")
@@ -202,7 +202,7 @@ def test_who_is_ahead_by_chance_does_not_beat_the_noise(result):
 
 
 def test_a_metric_of_distance_counts_the_other_way(result):
-    noise = [case.scores["gmsd"] for case in on_images(result, 8).method("noise", "inpaint").cases]
+    noise = [case.scores["gmsd"] for case in on_images(result, 8).row("noise", "inpaint").cases]
     closer = with_scores(on_images(result, 8), "encoder", "gmsd", [score - 0.01 for score in noise])
     (table,) = ranking_tables(closer, "inpaint")
     assert column(table, "Beats noise")[ENCODER].text == "9 of 10"
@@ -211,7 +211,7 @@ def test_a_metric_of_distance_counts_the_other_way(result):
 def test_more_attacks_make_a_finding_harder(result):
     """Of five images the smallest p is 1/32: enough for one attack, not for two."""
     five = on_images(result, 5)
-    alone = five.replaced(methods=tuple(m for m in five.methods if m.attack.name != "diffusion"))
+    alone = five.replaced(attack_rows=tuple(m for m in five.attack_rows if m.attack.name != "diffusion"))
     assert column(ranking_tables(alone, "inpaint")[0], "Beats noise")[ENCODER].text == "10 of 10"
     assert "Beats noise" not in [heading.label for heading in ranking_tables(five, "inpaint")[0].header]
     assert column(ranking_tables(on_images(result, 6), "inpaint")[0], "Beats noise")[ENCODER].text == "10 of 10"
@@ -221,7 +221,7 @@ def test_more_attacks_make_a_finding_harder(result):
 def test_without_a_floor_or_images_enough_nothing_is_said(result, case):
     if case == "no noise":
         eight = on_images(result, 8)
-        result = eight.replaced(methods=tuple(m for m in eight.methods if m.attack.name != "noise"))
+        result = eight.replaced(attack_rows=tuple(m for m in eight.attack_rows if m.attack.name != "noise"))
     (table,) = ranking_tables(result, "inpaint")
     headings = [heading.label for heading in table.header]
     assert "Beats noise" not in headings
@@ -236,12 +236,12 @@ def test_rows_are_ranked_among_those_of_the_same_budget(result):
 
 
 def test_equal_rows_share_the_middle(result):
-    twins = [method for method in result.methods if method.attack.label == "encoder"]
+    twins = [method for method in result.attack_rows if method.attack.label == "encoder"]
     other = [
         method.model_copy(update={"attack": method.attack.model_copy(update={"label": "encoder,x=1"})})
         for method in twins
     ]
-    (table,) = ranking_tables(result.replaced(methods=(*twins, *other)), "inpaint")
+    (table,) = ranking_tables(result.replaced(attack_rows=(*twins, *other)), "inpaint")
     assert [row.cells[1].text for row in table.rows] == ["1.5", "1.5"]
     assert not any(cell.best for row in table.rows for cell in row.cells)
     assert len(table.header) == 2

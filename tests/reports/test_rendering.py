@@ -54,8 +54,8 @@ def test_no_line_is_wider_than_the_terminal(result, width, bold):
 
 def test_a_long_label_does_not_widen_the_terminal_table(result):
     label = "folder,path=" + "z" * 150
-    attack = result.methods[0].attack.model_copy(update={"title": label})
-    named = result.replaced(methods=(result.methods[0].model_copy(update={"attack": attack}),))
+    attack = result.attack_rows[0].attack.model_copy(update={"title": label})
+    named = result.replaced(attack_rows=(result.attack_rows[0].model_copy(update={"attack": attack}),))
     text = "\n".join(render_table(table, bold=False, width=120) for table in editor_tables(named, "inpaint"))
     assert max(map(len, text.splitlines())) <= 120
     assert text.count("z") >= 150 * len(editor_tables(named, "inpaint"))
@@ -108,4 +108,4 @@ def test_a_result_of_trusted_attacks_says_so_wherever_it_is_read(result, gate):
 
 
 def test_a_report_without_figures_links_none(result):
-    assert "![" not in markdown_report(subject(result.replaced(originals=(), methods=())))
+    assert "![" not in markdown_report(subject(result.replaced(originals=(), attack_rows=())))

@@ -49,7 +49,7 @@ def test_numbers_are_the_results(result, editor):
     for label, name in headings.items():
         for attack, text in zip(ATTACKS, column(table(result, editor, TABLE_6), label), strict=True):
             mean, std = (float(part) for part in text.split(" ± "))
-            summary = result.method(attack, editor).metrics[name]
+            summary = result.row(attack, editor).metrics[name]
             assert mean == pytest.approx(summary.mean, abs=0.0051 if name == "psnr" else 0.00051)
             assert std == pytest.approx(summary.std, abs=0.0051 if name == "psnr" else 0.00051)
 
@@ -135,15 +135,15 @@ def test_cost_is_also_shown_as_multiples_of_the_encoder_attack_s(result):
         is_unit = method.attack.label == "encoder"
         return method.model_copy(update={"cost": method.cost.model_copy(update={"seconds": 1.0 if is_unit else 2.5})})
 
-    methods = tuple(cheaper(method) for method in result.methods)
-    found = table(result.replaced(methods=methods), "inpaint", COST)
+    methods = tuple(cheaper(method) for method in result.attack_rows)
+    found = table(result.replaced(attack_rows=methods), "inpaint", COST)
     assert column(found, "× encoder") == ["1.00" if title == "1.0" else "2.50" for title in column(found, "Seconds")]
     assert "1.00" in column(found, "× encoder")
 
 
 def test_folders_of_images_cost_nothing_known(result):
-    method = result.methods[0].model_copy(update={"cost": None})
-    free = result.replaced(methods=(method,))
+    method = result.attack_rows[0].model_copy(update={"cost": None})
+    free = result.replaced(attack_rows=(method,))
     assert [cell.text for cell in table(free, "inpaint", COST).rows[0].cells[1:]] == ["–"] * 7
 
 
@@ -165,7 +165,7 @@ def test_paper_rows_stand_beside_the_measured_ones(result):
         "0.30 ± 0.10",
         "0.73 ± 0.08",
     ]
-    measured = result.method("encoder", "inpaint").metrics
+    measured = result.row("encoder", "inpaint").metrics
     differences = [(measured["ssim"].mean - 0.58) / 0.11, (measured["psnr"].mean - 14.91) / 2.78]
     assert [cell.text for cell in printed[3].cells[:6]] == [
         "Immunization (Encoder attack), difference",
@@ -183,9 +183,9 @@ def test_a_row_with_other_arguments_is_not_compared_with_the_paper(result):
         method.model_copy(update={"attack": method.attack.model_copy(update={"label": "encoder,steps=4"})})
         if method.attack.name == "encoder"
         else method
-        for method in result.methods
+        for method in result.attack_rows
     )
-    found = table(result.replaced(methods=methods), "inpaint", TABLE_6, paper_rows=True)
+    found = table(result.replaced(attack_rows=methods), "inpaint", TABLE_6, paper_rows=True)
     compared = [row.cells[0].text for row in found.rows if row.cells[0].text.endswith("difference")]
     assert compared == [f"{TITLES[attack]}, difference" for attack in ("noise", "diffusion")]
 
@@ -198,17 +198,17 @@ def test_paper_rows_are_about_inpainting_and_only_on_request(result):
 def test_equal_titles_carry_the_label(result):
     twice = [
         method.model_copy(update={"attack": attack_info("encoder", label)})
-        for label, method in (("encoder", result.methods[1]), ("encoder,steps=7", result.methods[1]))
+        for label, method in (("encoder", result.attack_rows[1]), ("encoder,steps=7", result.attack_rows[1]))
     ]
-    names = column(table(result.replaced(methods=tuple(twice)), "inpaint", TABLE_6), "Method")
+    names = column(table(result.replaced(attack_rows=tuple(twice)), "inpaint", TABLE_6), "Method")
     assert names == [f"{TITLES['encoder']} [encoder]", f"{TITLES['encoder']} [encoder,steps=7]"]
 
 
 def test_a_metric_that_a_row_lacks_is_a_dash():
     result = make_result()
-    method = result.methods[0]
+    method = result.attack_rows[0]
     method = method.model_copy(update={"metrics": {name: s for name, s in method.metrics.items() if name != "ssim"}})
-    partial = result.replaced(methods=(method, *result.methods[1:]))
+    partial = result.replaced(attack_rows=(method, *result.attack_rows[1:]))
     assert column(table(partial, "inpaint", TABLE_6), "SSIM ↑")[0] == "–"
 
 
@@ -259,4 +259,4 @@ def test_a_note_stands_once_per_editor(result):
 
 
 def test_an_editor_whose_attacks_were_all_stopped_has_no_tables(result):
-    assert editor_tables(result.replaced(methods=()), "inpaint") == ()
+    assert editor_tables(result.replaced(attack_rows=()), "inpaint") == ()

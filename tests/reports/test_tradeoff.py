@@ -32,11 +32,11 @@ def at_budget(method, levels, protection, visibility):
 def result():
     plain = make_result()
     noise, encoder = (
-        next(row for row in plain.methods if row.editor == "inpaint" and row.attack.name == name)
+        next(row for row in plain.attack_rows if row.editor == "inpaint" and row.attack.name == name)
         for name in ("noise", "encoder")
     )
     rows = (noise, at_budget(encoder, 16, 0.5, 0.7), at_budget(encoder, 4, 0.9, 0.95), at_budget(encoder, 8, 0.7, 0.9))
-    return plain.replaced(methods=rows, editors=("inpaint",))
+    return plain.replaced(attack_rows=rows, editors=("inpaint",))
 
 
 def test_points_are_where_they_were_measured(result):
@@ -60,8 +60,8 @@ def test_a_re_roll_is_a_line_across_every_panel(result):
 
 
 def test_budgets_that_round_alike_are_told_apart(result):
-    encoder = result.methods[1]
-    board = result.replaced(methods=(encoder, at_budget(encoder, 16.00125, 0.4, 0.6)))
+    encoder = result.attack_rows[1]
+    board = result.replaced(attack_rows=(encoder, at_budget(encoder, 16.00125, 0.4, 0.6)))
     over_budget, _ = tradeoff_figure(board, "inpaint").axes
     assert [label.get_text() for label in over_budget.get_xticklabels()] == ["16", "16.001"]
     assert "16.001 levels 0.400" in describe_tradeoff(board, "inpaint")
@@ -78,12 +78,12 @@ def test_the_figure_is_said_in_words(result):
 
 
 def test_the_legend_of_many_attacks_fits(result):
-    noise, encoder = result.methods[:2]
+    noise, encoder = result.attack_rows[:2]
     rows = [
         encoder.model_copy(update={"attack": encoder.attack.model_copy(update={"label": f"encoder,steps={steps}"})})
         for steps in range(30)
     ]
-    figure = tradeoff_figure(result.replaced(methods=(noise, *rows)), "inpaint")
+    figure = tradeoff_figure(result.replaced(attack_rows=(noise, *rows)), "inpaint")
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
     assert legend.height <= figure.bbox.height

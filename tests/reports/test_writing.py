@@ -27,7 +27,7 @@ def test_a_report_is_the_page_the_markdown_and_its_pictures(tmp_path, result, ga
 
 
 def test_without_prompt_similarity_no_figure_is_written(tmp_path, result, gate, images):
-    bare = result.replaced(originals=(), methods=())
+    bare = result.replaced(originals=(), attack_rows=())
     paths = write_reports(bare, gate, tmp_path, images)
     assert not paths.figures
     assert not list(tmp_path.glob("*.png"))

@@ -22,7 +22,7 @@ RECORDED = json.loads((DATA / "result-schema-2.json").read_text(encoding="utf-8"
 @pytest.mark.parametrize("version", [1, 2])
 def test_results_of_every_schema_version_load(version):
     result = read_result(DATA / f"result-schema-{version}.json")
-    assert result.methods[0].metrics["ssim"].std is not None
+    assert result.attack_rows[0].metrics["ssim"].std is not None
     assert result == read_result(DATA / "result-schema-2.json")
 
 
@@ -32,7 +32,7 @@ def test_the_budget_of_an_earlier_result_is_an_axis_and_no_part_of_its_labels(tm
         attack["label"] = "noise,epsilon=8/255,norm=l2"
         attack["threat_model"] |= {"epsilon": 8 / 255, "norm": "l2"}
 
-    row = read_result(changed(tmp_path, write)).methods[0]
+    row = read_result(changed(tmp_path, write)).attack_rows[0]
     assert (row.label, str(row.id.budget)) == ("noise", "l2 8/255")
     assert not {"epsilon", "norm"} & set(row.attack.arguments)
 
@@ -202,15 +202,15 @@ def test_names_that_are_no_unicode_are_written_as_escapes(tmp_path):
     """A command line that is not UTF-8 reaches labels and the command; what was computed is not lost for it."""
     recorded = read_result(DATA / "result-schema-1.json")
     name = "folder,path=caf\udce9"
-    row = recorded.methods[0]
+    row = recorded.attack_rows[0]
     attack = AttackInfo(**{**dict(row.attack), "label": name, "arguments": {"path": "caf"}})
-    methods = (row.model_copy(update={"attack": attack}), *recorded.methods[1:])
+    methods = (row.model_copy(update={"attack": attack}), *recorded.attack_rows[1:])
     provenance = Provenance(**{**dict(recorded.provenance), "command": f"photoguard-eval run --attack {name}"})
     failure = FailedAttack(attack=name, editor="inpaint", error="cannot say \ud800")
     path = tmp_path / "result.json"
-    write_result(path, recorded.replaced(methods=methods, provenance=provenance, failures=(failure,)))
+    write_result(path, recorded.replaced(attack_rows=methods, provenance=provenance, failures=(failure,)))
     read = read_result(path)
-    assert read.methods[0].label == r"folder,path=caf\udce9"
+    assert read.attack_rows[0].label == r"folder,path=caf\udce9"
     assert read.provenance.command.endswith(r"caf\udce9")
     assert read.failures[0].error == r"cannot say \ud800"
 

@@ -12,15 +12,15 @@ PRIVATE = ("home", "/ada", "Secret", "/srv", "C:")
 
 def with_attack(result, **changes):
     """The result with other facts of its first attack, in all of its rows."""
-    (first, *_) = result.methods
+    (first, *_) = result.attack_rows
     name = first.attack.name
     methods = tuple(
         row.model_copy(update={"attack": AttackInfo(**{**dict(row.attack), **changes})})
         if row.attack.name == name
         else row
-        for row in result.methods
+        for row in result.attack_rows
     )
-    return result.replaced(methods=methods)
+    return result.replaced(attack_rows=methods)
 
 
 def with_command(result, command):
@@ -40,8 +40,8 @@ def test_paths_of_attacks_models_and_failures_become_names():
     )
     shared = shareable(result.model_copy(update={"model": model, "failures": (failure,)}))
     assert not [name for name in PRIVATE if name in shared.model_dump_json()]
-    assert shared.methods[0].attack.label == "folder,path=finished,epsilon=8/255"
-    assert shared.methods[0].attack.arguments["path"] == "finished"
+    assert shared.attack_rows[0].attack.label == "folder,path=finished,epsilon=8/255"
+    assert shared.attack_rows[0].attack.arguments["path"] == "finished"
     assert shared.model.name == "mine"
     assert shared.failures[0].error == "finished holds no image dog.png; see notes.txt"
 
@@ -78,11 +78,11 @@ def test_what_is_no_path_of_the_machine_stays():
 
 def test_two_folders_of_one_name_stay_two_rows():
     result = make_result()
-    first = with_attack(result, label="folder,path=/home/ada/a/out", arguments={"path": "/home/ada/a/out"}).methods
-    second = with_attack(result, label="folder,path=/home/ada/b/out", arguments={"path": "/home/ada/b/out"}).methods
+    first = with_attack(result, label="folder,path=/home/ada/a/out", arguments={"path": "/home/ada/a/out"}).attack_rows
+    second = with_attack(result, label="folder,path=/home/ada/b/out", arguments={"path": "/home/ada/b/out"}).attack_rows
     both = tuple(row for row in (*first, *second) if row.attack.label.startswith("folder"))
-    shared = shareable(result.replaced(methods=both))
-    assert [row.attack.label for row in shared.methods[::2]] == ["folder,path=out", "folder,path=out-2"]
+    shared = shareable(result.replaced(attack_rows=both))
+    assert [row.attack.label for row in shared.attack_rows[::2]] == ["folder,path=out", "folder,path=out-2"]
     assert EvaluationResult.model_validate_json(shared.model_dump_json(), strict=True) == shared
 
 

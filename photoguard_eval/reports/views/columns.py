@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from photoguard_eval.reports.cells import Cell, Row
 from photoguard_eval.reports.naming import MISSING, decimals_for, mean_and_std
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import Budget, MethodResult
+from photoguard_eval.results.rows import Budget, ResultRow
 
 NOTE_ARROWS = (
     "Arrows point to increasing image similarity. A good immunization makes the edit dissimilar, so the best value is "
@@ -16,9 +16,7 @@ NOTE_ARROWS = (
 )
 
 
-def metric_cells(
-    metric: MetricInfo, rows: Sequence[MethodResult], comparable: Sequence[bool] | None = None
-) -> list[Cell]:
+def metric_cells(metric: MetricInfo, rows: Sequence[ResultRow], comparable: Sequence[bool] | None = None) -> list[Cell]:
     """Print a column; values that are not comparable with the others are marked and never best.
 
     The best of the rows with the same budget is bold, unless unprotected images have a better value still, or there are

@@ -8,7 +8,7 @@ from photoguard_eval.analysis.rows import attack_rows, is_of_the_preset, rows_of
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.naming import MISSING, number, row_titles
 from photoguard_eval.reports.views.subject import Subject
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 
 UNIT = "encoder"
 """The attack, with the arguments that the preset gives it, in whose seconds those of others are shown."""
@@ -45,7 +45,7 @@ def _seconds_of_the_unit(subject: Subject, editor: str) -> float | None:
     return next((row.cost.seconds for row in of_the_preset if row.cost is not None), None)
 
 
-def _cost_cells(row: MethodResult, unit: float | None) -> tuple[Cell, ...]:
+def _cost_cells(row: ResultRow, unit: float | None) -> tuple[Cell, ...]:
     cost = row.cost
     if cost is None:
         return (Cell(MISSING),) * 7

@@ -10,7 +10,7 @@ from photoguard_eval.reports.naming import MISSING, budget_text, column_label, k
 from photoguard_eval.reports.views.columns import metric_cells, table_rows
 from photoguard_eval.reports.views.subject import Subject
 from photoguard_eval.results.facts import AttackInfo, ThreatModelInfo
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 
 
 def imperceptibility_table(subject: Subject, editor: str) -> Iterator[Table]:
@@ -44,9 +44,9 @@ def _threat_model_cell(attack: AttackInfo | None, text: Callable[[ThreatModelInf
     return Cell(MISSING if attack is None else text(attack.threat_model))
 
 
-def _largest_change(row: MethodResult) -> str:
+def _largest_change(row: ResultRow) -> str:
     return number(max((case.linf_levels for case in row.cases), default=0.0), 1)
 
 
-def _typical_change(row: MethodResult) -> str:
+def _typical_change(row: ResultRow) -> str:
     return number(sum(case.rms_levels for case in row.cases) / max(len(row.cases), 1), 2)

@@ -10,7 +10,7 @@ from photoguard_eval.reports.naming import MISSING, column_label, decimals_for, 
 from photoguard_eval.reports.views.columns import extractor_notes, metric_cells, table_rows
 from photoguard_eval.reports.views.subject import Subject
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult, Summary
+from photoguard_eval.results.rows import ResultRow, Summary
 from photoguard_eval.results.schema import EvaluationResult
 
 _QUARTILES: tuple[tuple[str, Callable[[Summary], float | None]], ...] = (
@@ -43,7 +43,7 @@ def prompt_table(subject: Subject, editor: str) -> Iterator[Table]:
     yield Table("Figure 7 as numbers: similarity of the edit to the prompt", tuple(header), table_rows(columns), notes)
 
 
-def _seed_notes(result: EvaluationResult, rows: Sequence[MethodResult]) -> list[str]:
+def _seed_notes(result: EvaluationResult, rows: Sequence[ResultRow]) -> list[str]:
     """Say which of the rows of unprotected images a drop is to be counted from."""
     if not any(row.rerolled for row in rows):
         return []
@@ -55,7 +55,7 @@ def _seed_notes(result: EvaluationResult, rows: Sequence[MethodResult]) -> list[
 
 
 def _quartile_cells(
-    metric: MetricInfo, rows: Sequence[MethodResult], read: Callable[[Summary], float | None]
+    metric: MetricInfo, rows: Sequence[ResultRow], read: Callable[[Summary], float | None]
 ) -> list[Cell]:
     summaries = [row.metrics.get(metric.name) for row in rows]
     decimals = decimals_for([summary.mean for summary in summaries if summary is not None])

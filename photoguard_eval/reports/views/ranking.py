@@ -10,7 +10,7 @@ from photoguard_eval.analysis.rows import attack_rows, by_id
 from photoguard_eval.reports.cells import Cell, Column, Row, Table
 from photoguard_eval.reports.naming import MISSING, budget_text, metric_label, number, reroll_notes, row_titles
 from photoguard_eval.reports.views.subject import Subject
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 _Column = tuple[Column, list[Cell]]
@@ -51,7 +51,7 @@ def _ranking_table(result: EvaluationResult, ranking: Ranking) -> Table:
     )
 
 
-def _in_order(result: EvaluationResult, ranking: Ranking) -> list[MethodResult]:
+def _in_order(result: EvaluationResult, ranking: Ranking) -> list[ResultRow]:
     """Return the rows of a ranking, and the re-roll last where it is compared with the noise; it says nothing else."""
     found = by_id(attack_rows(result, ranking.editor))
     reroll = result.reroll(ranking.editor) if ranking.reroll is not None else None

@@ -19,7 +19,7 @@ from photoguard_eval.reports.views.columns import (
 )
 from photoguard_eval.reports.views.subject import Subject
 from photoguard_eval.results.facts import MetricInfo
-from photoguard_eval.results.rows import MethodResult
+from photoguard_eval.results.rows import ResultRow
 from photoguard_eval.results.schema import EvaluationResult
 
 NOTE_PAPER = (
@@ -69,7 +69,7 @@ def _similarity_table(
     return Table(title, header, shown, tuple(notes))
 
 
-def _paper_rows(metrics: Sequence[MetricInfo], rows: Sequence[MethodResult]) -> tuple[Row, ...]:
+def _paper_rows(metrics: Sequence[MetricInfo], rows: Sequence[ResultRow]) -> tuple[Row, ...]:
     """Return the paper's rows, and under each how far the measured row of the same attack lies from it."""
     # With other arguments, a budget of its own for example, a row is not that of the paper.
     measured = {row.attack.title: row for row in rows if row.attack and is_of_the_preset(row)}
@@ -84,7 +84,7 @@ def _paper_rows(metrics: Sequence[MetricInfo], rows: Sequence[MethodResult]) -> 
     return tuple(shown)
 
 
-def _difference_cell(printed: paper.PaperRow, row: MethodResult, metric: str) -> Cell:
+def _difference_cell(printed: paper.PaperRow, row: ResultRow, metric: str) -> Cell:
     value, summary = printed.values.get(metric), row.metrics.get(metric)
     if value is None or summary is None or not value.std:
         return Cell(MISSING)
