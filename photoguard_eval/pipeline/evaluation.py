@@ -21,7 +21,8 @@ from photoguard_eval.pipeline.attacks import notes_on
 from photoguard_eval.pipeline.batching import Batch, cut
 from photoguard_eval.pipeline.driver import STOP_ALONE, Driver, OnFailure
 from photoguard_eval.pipeline.executors import Executor, make_executor
-from photoguard_eval.pipeline.memory import BatchSizes, batch_sizes
+from photoguard_eval.pipeline.footprint import footprint
+from photoguard_eval.pipeline.memory import BatchSizes, Peaks, batch_sizes, count_peaks
 from photoguard_eval.pipeline.plan import Plan
 from photoguard_eval.pipeline.processor_memory import available_memory
 from photoguard_eval.pipeline.progress import Progress
@@ -135,6 +136,7 @@ class Evaluation:
         """Load the model, and check all images and attacks against it before the first is worked on."""
         # Scores come last. What they need must not turn out to be missing after hours of work.
         self.plan.clip.require()
+        self.executor.reserve(lambda: footprint(self.plan, lambda: self._peaks))
         prepared = self.executor.prepare(self.plan.matchups, self.plan.sizes)
         for case in self.plan.cases:
             require_multiple(case.image(), prepared.size_multiple, case.id)
@@ -164,7 +166,12 @@ class Evaluation:
         # The images of an embedded model are small; other models fill a processor's memory as they do a GPU's.
         if free is None and not self.plan.embedded_model:
             free = available_memory()
-        return {} if free is None else batch_sizes(self.plan, free)
+        return {} if free is None else batch_sizes(self.plan, free, self._peaks)
+
+    @cached_property
+    def _peaks(self) -> dict[RowId, Peaks]:
+        """What one image of each row needs, counted when it is first asked for."""
+        return count_peaks(self.plan)
 
     def _standing(self) -> list[Row]:
         """Return the rows whose images are all there; the attacks of others have failed."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from photoguard_eval.attacks import Attack, EnsembleAttack, GradientAttack
 from photoguard_eval.diffusion import load_architecture
@@ -11,6 +13,9 @@ from photoguard_eval.errors import ModelError
 from photoguard_eval.pipeline.plan import Plan
 from photoguard_eval.pipeline.rows import Row
 from photoguard_eval.results.rows import RowId
+
+if TYPE_CHECKING:
+    from photoguard_eval.diffusion import LatentDiffusion
 
 HEADROOM = 0.15
 """Share of the free memory that is left alone: kernels have workspaces, and memory is fragmented."""
@@ -41,12 +46,73 @@ def counted_parts(attack: Attack | None) -> list[Attack]:
     return [part for part in parts if isinstance(part, GradientAttack)]
 
 
-def batch_sizes(plan: Plan, free: int) -> dict[RowId, BatchSizes]:
+@dataclass(frozen=True)
+class Peaks:
+    """The most that is allocated at a time for one image of a row besides the weights, in GiB.
+
+    Attributes:
+        immunize: While it is immunized; 0 for an attack without a gradient, and for what cannot be counted.
+        edit: While it is edited.
+    """
+
+    immunize: float
+    edit: float
+
+
+def count_peaks(plan: Plan) -> dict[RowId, Peaks]:
+    """Count what one image of each row needs, on the model's architecture: no weights are loaded.
+
+    Args:
+        plan: What runs.
+
+    Returns:
+        By row.
+    """
+    from photoguard_eval.pipeline.accounting import UncountableError, count_attack, count_edit
+
+    model = laid_out(plan)
+    side = _largest_side(plan)
+    edits = {
+        name: count_edit(model, planned.plugin.instance, planned.settings, side).peak_gib
+        for name, planned in plan.editors.items()
+    }
+
+    def immunize(row: Row) -> float:
+        planned = plan.editors[row.editor]
+        peaks = [0.0]
+        for part in counted_parts(row.attack.instance if row.attack else None):
+            # What cannot be counted goes on in smaller batches if it runs out of memory.
+            with contextlib.suppress(UncountableError):
+                peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)
+        return max(peaks)
+
+    # A budget changes nothing of it.
+    attacks = {(row.label, row.editor): row for row in plan.rows}
+    counted = {key: immunize(row) for key, row in attacks.items()}
+    return {row.id: Peaks(counted[row.label, row.editor], edits[row.editor]) for row in plan.rows}
+
+
+def laid_out(plan: Plan) -> LatentDiffusion:
+    """Lay out the model of a plan without weights, as it computes there.
+
+    Args:
+        plan: Names it.
+    """
+    request = plan.request
+    model = load_architecture(request.model, dtype=request.dtype, revision=request.revision)
+    model.checkpoint_gradients(request.device != "cpu" if request.checkpointing is None else request.checkpointing)
+    if request.vae_tiling:
+        model.vae.enable_tiling()
+    return model
+
+
+def batch_sizes(plan: Plan, free: int, peaks: Mapping[RowId, Peaks] | None = None) -> dict[RowId, BatchSizes]:
     """Choose how many images of each row run at once.
 
     Args:
         plan: What runs; its request names the most that may.
         free: Bytes that are free once the model is loaded.
+        peaks: From `count_peaks`, if it was counted before.
 
     Returns:
         By row.
@@ -54,15 +120,10 @@ def batch_sizes(plan: Plan, free: int) -> dict[RowId, BatchSizes]:
     Raises:
         ModelError: If one image is too much.
     """
-    from photoguard_eval.pipeline.accounting import GIBIBYTE, UncountableError, count_attack, count_edit
+    from photoguard_eval.pipeline.accounting import GIBIBYTE
 
-    request = plan.request
-    model = load_architecture(request.model, dtype=request.dtype, revision=request.revision)
-    checkpointing = request.device != "cpu" if request.checkpointing is None else request.checkpointing
-    model.checkpoint_gradients(checkpointing)
-    if request.vae_tiling:
-        model.vae.enable_tiling()
-    side = max(max(case.size()) for case in plan.cases)
+    side, most = _largest_side(plan), plan.request.batch_size
+    counted = count_peaks(plan) if peaks is None else peaks
 
     def fitting(what: str, needed: float) -> int:
         usable = free / GIBIBYTE * (1 - HEADROOM)
@@ -72,20 +133,15 @@ def batch_sizes(plan: Plan, free: int) -> dict[RowId, BatchSizes]:
                 f"{usable:.1f} GiB are free. Use --dtype float16, a smaller attack, or a GPU with more memory; "
                 "`photoguard-eval cost` counts what others need."
             )
-        return min(request.batch_size, int(usable / needed)) if needed else request.batch_size
+        return min(most, int(usable / needed)) if needed else most
 
-    edits = {}
-    for name, planned in plan.editors.items():
-        peak = count_edit(model, planned.plugin.instance, planned.settings, side).peak_gib
-        edits[name] = fitting(f"An edit by {name}", peak)
+    sizes = {}
+    for row in plan.rows:
+        edit = fitting(f"An edit by {row.editor}", counted[row.id].edit)
+        immunize = fitting(f"The attack {row.label} against {row.editor}", counted[row.id].immunize)
+        sizes[row.id] = BatchSizes(immunize, edit)
+    return sizes
 
-    def immunize(row: Row) -> int:
-        planned = plan.editors[row.editor]
-        peaks = [0.0]
-        for part in counted_parts(row.attack.instance if row.attack else None):
-            # What cannot be counted goes on in smaller batches if it runs out of memory.
-            with contextlib.suppress(UncountableError):
-                peaks.append(count_attack(part, model, planned.plugin.instance, planned.settings, side).peak_gib)
-        return fitting(f"The attack {row.label} against {row.editor}", max(peaks))
 
-    return {row.id: BatchSizes(immunize(row), edits[row.editor]) for row in plan.rows}
+def _largest_side(plan: Plan) -> int:
+    return max(max(case.size()) for case in plan.cases)

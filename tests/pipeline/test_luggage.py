@@ -18,43 +18,6 @@ from photoguard_eval.pipeline.work import Finished
 from photoguard_eval.pipeline.worker import Worker
 from tests.tiny import random_images
 
-ATTACK = """
-from pathlib import Path
-from photoguard_eval import Attack
-from helper import added
-
-LEVEL = float(Path(__file__).with_name("level.txt").read_text())
-
-class Mine(Attack):
-    name = "mine"
-
-    def __init__(self, extra: Path, **options):
-        super().__init__(**options)
-        self.extra = extra
-
-    def perturb(self, model, batch, generator):
-        return added(batch.images, LEVEL + float(self.extra.read_text()))
-"""
-HELPER = """
-def added(images, levels):
-    return (images + levels / 255).clamp(0, 1)
-"""
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project with a module beside the attack's file, and two files of data."""
-    folder = tmp_path / "project"
-    (folder / "data").mkdir(parents=True)
-    (folder / "mine.py").write_text(ATTACK)
-    (folder / "helper.py").write_text(HELPER)
-    (folder / "level.txt").write_text("3")
-    (folder / "data" / "extra.txt").write_text("2")
-    (folder / "unrelated.txt").write_text("a secret")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.chdir(folder)
-    return folder
-
 
 @pytest.mark.parametrize("spec", ["mine.py:Mine,extra=data/extra.txt", "mine:Mine,extra={0}/data/extra.txt"])
 def test_an_attack_of_others_works_where_none_of_its_files_are(make_request, project, tmp_path, monkeypatch, spec):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -14,6 +14,7 @@ from photoguard_eval.pipeline.work import Failed, Outcome, Work
 from photoguard_eval.plugins.registry import Registry
 
 if TYPE_CHECKING:
+    from photoguard_eval.pipeline.executors.resources import Footprint
     from photoguard_eval.pipeline.worker import Prepared
 
 ATTEMPTS = 3
@@ -43,6 +44,16 @@ class Executor(ABC):
         """
         self.session = session
         self.request = request
+
+    def reserve(self, footprint: Callable[[], Footprint]) -> None:  # noqa: B027 (most have nothing to choose by it)
+        """Learn what memory whoever works takes, before `prepare`: for an executor that looks for places by it.
+
+        Args:
+            footprint: Returns it. For a large model it is counted then, which takes seconds.
+
+        Raises:
+            ConfigurationError: If no place has so much.
+        """
 
     @abstractmethod
     def prepare(self, rows: Collection[tuple[str, str]], sizes: Collection[ImageSize]) -> Prepared:

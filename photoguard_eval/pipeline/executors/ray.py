@@ -6,15 +6,25 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from photoguard_eval.attacks.base import ImageSize
 from photoguard_eval.errors import ConfigurationError, UnfinishedError
+from photoguard_eval.pipeline.device_memory import free_memory
 from photoguard_eval.pipeline.executors.base import ATTEMPTS, EXECUTORS, Executor, prepared
 from photoguard_eval.pipeline.executors.places import threads_of
+from photoguard_eval.pipeline.executors.resources import (
+    SHARES,
+    ActorResources,
+    Footprint,
+    Node,
+    memory_for_images,
+    resources_of_actor,
+    share_gpus,
+)
 from photoguard_eval.pipeline.luggage import packed, unpacked
 from photoguard_eval.pipeline.request import EvaluationRequest
 from photoguard_eval.pipeline.session import Session
@@ -90,10 +100,10 @@ class RayExecutor(Executor):
         threads = threads_of(request, count) if request.device == "cpu" else request.threads
         super().__init__(packed(replace(session, threads=threads)), request)
         self.slots = count
-        self._ray = ray
+        self._ray: Any = ray
         self._connect(count * (threads or 1))
-        resources = {"num_gpus": 1, "num_cpus": 1} if request.device == "cuda" else {"num_cpus": threads}
-        self._make = ray.remote(**resources)(_Actor)
+        self._resources = ActorResources(threads or 1, gpus=1.0 if self._on_gpu else 0.0)
+        self._footprint: Footprint | None = None
         self._actors: list[Any] = [None] * count
         self._running: dict[Any, _Running] = {}
 
@@ -112,13 +122,50 @@ class RayExecutor(Executor):
         except Exception as error:  # Ray raises plain exceptions, too, where a cluster does not start.
             raise _no_cluster(address, error) from error
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self.request.device == "cuda"
+
+    def reserve(self, footprint: Callable[[], Footprint]) -> None:
+        """See `Executor.reserve`."""
+        self._footprint = footprint()
+        self._resources = resources_of_actor(
+            self._footprint, self.slots, self._nodes(), threads=self._resources.processors, on_gpu=self._on_gpu
+        )
+
+    def _nodes(self) -> list[Node]:
+        """Return what each machine of the cluster offers, whoever uses it now."""
+        nodes = {}
+        for node in self._ray.nodes():
+            if node["Alive"]:
+                offered = node["Resources"]
+                nodes[node["NodeID"]] = Node(offered.get("CPU", 0), offered.get("memory", 0), offered.get("GPU", 0))
+        if not self._on_gpu or not share_gpus(self.slots, list(nodes.values())):
+            return list(nodes.values())
+        return [
+            replace(node, gpu_memory=self._gpu_memory(name)) if node.gpus >= 1 else node for name, node in nodes.items()
+        ]
+
+    def _gpu_memory(self, node: str) -> int:
+        """Ask a machine how much is free on one of its GPUs; the one that asks need not have any."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        ask = self._ray.remote(num_cpus=0, num_gpus=1 / SHARES, max_calls=1, scheduling_strategy=there)(free_memory)
+        try:
+            return int(self._ray.get(ask.remote("cuda")))
+        except self._ray.exceptions.RayError as error:
+            raise ConfigurationError(f"A GPU of the cluster does not say how much memory it has: {error}") from error
+
     def prepare(self, rows: Collection[tuple[str, str]], sizes: Collection[ImageSize]) -> Prepared:
         """See `Executor.prepare`."""
         try:
-            answer = self._ray.get(self._actor(0).prepare.remote(list(rows), list(sizes)))
+            answer = prepared(self._ray.get(self._actor(0).prepare.remote(list(rows), list(sizes))))
         except self._ray.exceptions.RayError as error:
             raise UnfinishedError(f"The model could not be loaded on the cluster: {error}") from error
-        return prepared(answer)
+        if self._footprint is None:
+            return answer
+        return replace(answer, free_memory=memory_for_images(self._footprint, self._resources, answer.free_memory))
 
     def submit(self, number: int, work: Work) -> None:
         """See `Executor.submit`."""
@@ -148,7 +195,8 @@ class RayExecutor(Executor):
 
     def _actor(self, index: int) -> Any:
         if self._actors[index] is None:
-            self._actors[index] = self._make.remote(self.session)
+            make = self._ray.remote(**self._resources.options)(_Actor)
+            self._actors[index] = make.remote(self.session)
         return self._actors[index]
 
     def close(self) -> None:
