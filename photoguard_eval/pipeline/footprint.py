@@ -75,7 +75,7 @@ def _of_others(plan: Plan, process: float) -> float:
 
 
 def _embedded_image(plan: Plan) -> float:
-    attacks = [row.attack.instance for row in plan.methods if row.attack]
+    attacks = [row.attack.instance for row in plan.attack_rows if row.attack]
     area = max(height * width for height, width in plan.sizes) / EMBEDDED_SIDE**2
     return max([EDIT, *map(_on_embedded_model, attacks)]) * area * (1 if plan.request.dtype == "float32" else 0.5)
 

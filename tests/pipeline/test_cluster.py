@@ -127,14 +127,14 @@ def test_an_attack_named_by_its_module_works_where_its_folder_is_not(
     options = {"attacks": (MODULE.format(project),), "batch_size": 2, "threads": 1, "trusted": trusted}
     plan = build_plan(make_request(**options))
     with closing(Evaluation(plan, Store(tmp_path / "here"), QUIET)) as evaluation:
-        evaluation.compute(plan.methods)
+        evaluation.compute(plan.attack_rows)
     plan = build_plan(make_request(**options, executor="ray"))
     # Ray's processes work in the folder in which they were started, which must not go.
     monkeypatch.chdir(tmp_path)
     with closing(Evaluation(plan, Store(tmp_path / "there"), QUIET)) as evaluation:
         assert evaluation.executor._actors == [None], "files are taken along before an actor is started"
         shutil.rmtree(project)
-        evaluation.compute(plan.methods)
+        evaluation.compute(plan.attack_rows)
         assert not evaluation.failures
     assert pictures(tmp_path / "there") == pictures(tmp_path / "here")
     assert pictures(tmp_path / "there")
