@@ -57,7 +57,7 @@ class Dusty(Purifier):
     differentiable = True
 
     def purify(self, images, generators):
-        return (images / 2 + generators.uniform(images.shape[1:], images) / 2).clamp(0, 1)
+        return (images + generators.normal(images.shape[1:], images) / 10).clamp(0, 1)
 
 
 @pytest.fixture(scope="module")
