@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from photoguard_eval.errors import DuplicateNameError
 from photoguard_eval.pipeline.luggage import files_of, find_modules, search_path
 from photoguard_eval.pipeline.rows import purification_of
 from photoguard_eval.pipeline.session import PluginSource
@@ -38,6 +39,7 @@ def plan_purifiers(purifiers: Sequence[PurifierChoice]) -> tuple[PlannedPurifier
         purifiers: Specs, classes and instances.
 
     Raises:
+        DuplicateNameError: If two different purifiers have the same name and strength.
         PhotoguardError: If one cannot be built.
     """
     planned: dict[Purification, PlannedPurifier] = {}
@@ -51,7 +53,12 @@ def plan_purifiers(purifiers: Sequence[PurifierChoice]) -> tuple[PlannedPurifier
         given = not isinstance(choice, str) or known is not None
         data = pickled(factory, PURIFIERS.kind) if given and not is_of_this_package(factory) else b""
         source = PluginSource(spec, data, files=files, folder=str(Path.cwd()), search=search_path(files))
-        planned.setdefault(purification_of(plugin), PlannedPurifier(plugin, source))
+        first = planned.setdefault(purification_of(plugin), PlannedPurifier(plugin, source)).plugin
+        if (first.source, first.fingerprint) != (plugin.source, plugin.fingerprint):
+            raise DuplicateNameError(
+                f"Two purifiers are named {plugin.label!r}: of {first.source} and of {plugin.source}. Rename one of "
+                "them."
+            )
     return tuple(planned.values())
 
 

@@ -11,7 +11,7 @@ from photoguard_eval.analysis.board_rows import leaderboard_rows
 from photoguard_eval.analysis.claims import evaluate_claims
 from photoguard_eval.analysis.gate import bless, check
 from photoguard_eval.analysis.ranking import rank
-from photoguard_eval.errors import ConfigurationError, PluginError
+from photoguard_eval.errors import ConfigurationError, DuplicateNameError, PluginError
 from photoguard_eval.images.arrays import decode_png
 from photoguard_eval.pipeline.evaluation import Evaluation
 from photoguard_eval.pipeline.forecast import forecast
@@ -185,6 +185,14 @@ def test_purifiers_of_one_name_and_strength_are_one_row(make_request):
         "jpeg at 75",
         "jpeg at 50",
     ]
+
+
+def test_two_purifiers_of_one_name_are_refused(make_request, tmp_path):
+    for name, factor in (("one", "0.5"), ("other", "0.6")):
+        (tmp_path / f"{name}.py").write_text(TOY.replace("1 - self.share", f"1 - self.share * {factor}"))
+    specs = tuple(f"{tmp_path / name}.py:Darken" for name in ("one", "other"))
+    with pytest.raises(DuplicateNameError, match=r"Two purifiers are named .*Rename one of them"):
+        build_plan(make_request(purifiers=specs))
 
 
 @pytest.mark.slow
