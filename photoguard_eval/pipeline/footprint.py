@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from photoguard_eval.attacks import Attack, DiffusionAttack, EnsembleAttack, GradientAttack, RobustAttack
+from photoguard_eval.diffusion.meter import MEBIBYTE
 from photoguard_eval.pipeline.executors.resources import GIBIBYTE, Footprint
 from photoguard_eval.pipeline.isolation import DescribedAttack
 from photoguard_eval.pipeline.memory import HEADROOM, Peaks, laid_out
@@ -15,8 +16,6 @@ from photoguard_eval.pipeline.plan import Plan
 from photoguard_eval.pipeline.processor_memory import SMALL_SIDE
 from photoguard_eval.plugins.source_code import is_of_this_package
 from photoguard_eval.results.rows import RowId
-
-MEBIBYTE = 2**20
 
 PROCESS = 1024 * MEBIBYTE
 """What a process takes with the libraries that it loads, without weights: 840 MiB were measured, with Ray's 1,000."""

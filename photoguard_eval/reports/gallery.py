@@ -12,6 +12,7 @@ from photoguard_eval.reports.naming import (
     decimals_for,
     editor_text,
     number,
+    purified_text,
     row_titles,
     short_title,
 )
@@ -85,7 +86,7 @@ class _Curator:
             heading = f"{subject} ×{PERTURBATION_FACTOR}"
             yield Lineup(heading, prompt, "", tuple(self._perturbations(index, fresh, first)))
             if self._result.purification is not None:
-                detail = f"purified by {self._result.purification}"
+                detail = purified_text(self._result.purification)
                 yield Lineup("Purified", prompt, detail, tuple(self._purified(index, fresh, first)))
         for index in indices:
             case = self._result.cases[index]

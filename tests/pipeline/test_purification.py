@@ -25,7 +25,7 @@ from photoguard_eval.pipeline.steps.purify import PurifyInputs
 from photoguard_eval.pipeline.store import Store
 from photoguard_eval.purifiers import PURIFIERS
 from photoguard_eval.reports.pictures import StoreImages
-from photoguard_eval.reports.views import page_document
+from photoguard_eval.reports.views import markdown_document, page_document
 from photoguard_eval.reports.views.subject import subject_of
 from photoguard_eval.results.files import read_result, write_result
 from photoguard_eval.results.frames import records_of
@@ -138,6 +138,17 @@ def test_the_page_has_sections_of_its_own_for_purified_rows_with_the_purified_im
         for title, gallery in galleries.items()
     }
     assert all(("Purified" in found) == ("purified" in title) for title, found in lineups.items())
+
+
+def test_purifiers_that_differ_in_a_sign_have_sections_and_figures_of_their_own(make_request, tmp_path):
+    request = make_request(attacks=("noise",), purifiers=("rotation,degrees=5", "rotation,degrees=-5"))
+    _, result = evaluate(request, tmp_path)
+    document = markdown_document(subject_of(result, check(result)))
+    names = [figure.name for figure in document.figures]
+    anchors = [section.anchor for section in document.sections if section.anchor]
+    assert any("rotation" in name for name in names)
+    assert len(set(names)) == len(names)
+    assert len(set(anchors)) == len(anchors)
 
 
 def test_claims_are_about_images_that_nobody_purified(run):

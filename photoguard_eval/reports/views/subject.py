@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from photoguard_eval.analysis.findings import Findings, analyse
-from photoguard_eval.reports.document import Block, Figure, Figures, Section
+from photoguard_eval.reports.document import Block, Figures, Section
 from photoguard_eval.reports.naming import purified_text
 from photoguard_eval.reports.pictures import ReportImages
 from photoguard_eval.results.outcomes import GateReport
@@ -33,6 +34,17 @@ class Subject:
     images: ReportImages | None = None
     paper_rows: bool = False
 
+    @cached_property
+    def parts(self) -> tuple[Subject, ...]:
+        """What each part of the result is about, see `EvaluationResult.parts`; analysed once for all views."""
+        parts = self.result.parts
+        return (self,) if len(parts) == 1 else tuple(map(self._part, parts))
+
+    def _part(self, part: EvaluationResult) -> Subject:
+        # The claims are about images that nobody purified.
+        gate = self.gate if part.purification is None else self.gate.model_copy(update={"claims": ()})
+        return replace(self, result=part, gate=gate, findings=analyse(part, gate))
+
 
 View = Callable[[Subject], Iterable[Section]]
 """Makes sections of a subject: none where there is nothing to show."""
@@ -46,38 +58,32 @@ def by_purification(view: View) -> View:
     """
 
     def shown(subject: Subject) -> Iterator[Section]:
-        for part in subject.result.parts:
-            if part is subject.result:
-                yield from view(subject)
-                continue
-            # The claims are about images that nobody purified.
-            gate = subject.gate if part.purification is None else subject.gate.model_copy(update={"claims": ()})
-            sections = view(replace(subject, result=part, gate=gate, findings=analyse(part, gate)))
-            if part.purification is None:
-                yield from sections
-            else:
-                text = purified_text(part.purification)
-                yield from (_named(section, text) for section in sections)
+        for part in subject.parts:
+            purification = part.result.purification
+            for section in view(part):
+                yield section if purification is None else _named(section, purified_text(purification))
 
     return shown
 
 
 def _named(section: Section, text: str) -> Section:
     """Say in a section's names what was done to the images that it is about."""
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    # A minus stays: the purifiers of two parts may differ in it alone.
+    slug = re.sub(r"[^\w.-]+", "-", text)
 
     def named(block: Block) -> Block:
         if not isinstance(block, Figures):
             return block
         return Figures(
             tuple(
-                Figure(f"{figure.name}-{slug}", f"{figure.description}, {text}", figure.draw)
+                replace(figure, name=f"{figure.name}-{slug}", description=f"{figure.description}, {text}")
                 for figure in block.figures
             )
         )
 
-    return Section(
-        title=f"{section.title}, {text}" if section.title else text.capitalize(),
+    return replace(
+        section,
+        title=f"{section.title}, {text}",
         anchor=f"{section.anchor}-{slug}" if section.anchor else "",
         blocks=tuple(map(named, section.blocks)),
         entry=f"{section.entry}, {text}" if section.entry else "",
